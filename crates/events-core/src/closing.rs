@@ -1,0 +1,123 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use crate::{SinkError, park::block_on};
+
+/// The end of a close or flush that has already begun.
+///
+/// On a thread, [`wait`](Self::wait); in a task, `.await`. Dropping it changes nothing: the close
+/// goes on by itself.
+///
+/// ```
+/// use events_core::{Close, Discard};
+///
+/// let sink = Discard::new();
+/// sink.close().wait()?;
+/// # Ok::<(), events_core::SinkError>(())
+/// ```
+#[must_use = "the close has begun; `.wait()` or `.await` tells how it ended"]
+pub struct Closing<'a>(State<'a>);
+
+enum State<'a> {
+    Ended(Result<(), SinkError>),
+    Waiting(Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + 'a>>),
+}
+
+impl<'a> Closing<'a> {
+    /// A close that has ended well.
+    pub const fn done() -> Self {
+        Self(State::Ended(Ok(())))
+    }
+
+    /// A close that has ended so.
+    pub const fn ended(result: Result<(), SinkError>) -> Self {
+        Self(State::Ended(result))
+    }
+
+    /// A close that ends when `future` does. Begin the close before this: the future may never
+    /// be polled.
+    pub fn new(future: impl Future<Output = Result<(), SinkError>> + Send + 'a) -> Self {
+        Self(State::Waiting(Box::pin(future)))
+    }
+
+    /// All of them, side by side; the result tells of every error.
+    pub fn all(closings: impl IntoIterator<Item = Closing<'a>>) -> Self {
+        let mut closings: Vec<_> = closings.into_iter().collect();
+        let mut errors = Vec::new();
+        Self::new(std::future::poll_fn(move |cx| {
+            closings.retain_mut(|closing| match Pin::new(closing).poll(cx) {
+                Poll::Pending => true,
+                Poll::Ready(result) => {
+                    errors.extend(result.err());
+                    false
+                }
+            });
+            if closings.is_empty() {
+                let error = SinkError::combine(std::mem::take(&mut errors));
+                Poll::Ready(error.map_or(Ok(()), Err))
+            } else {
+                Poll::Pending
+            }
+        }))
+    }
+
+    /// Blocks this thread until the end.
+    ///
+    /// # Errors
+    /// What the close met: events it gave up on, a destination that is gone, an inner close that
+    /// failed. [`WouldDeadlock`](crate::ErrorKind::WouldDeadlock) if this thread is the one that
+    /// the close needs, or runs the async runtime that drives it; the close goes on all the same.
+    pub fn wait(self) -> Result<(), SinkError> {
+        match self.0 {
+            State::Ended(result) => result,
+            State::Waiting(future) => block_on(future),
+        }
+    }
+}
+
+impl Future for Closing<'_> {
+    type Output = Result<(), SinkError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = match &mut self.0 {
+            State::Ended(result) => return Poll::Ready(result.clone()),
+            State::Waiting(future) => std::task::ready!(future.as_mut().poll(cx)),
+        };
+        // Kept, so that polling once more answers the same instead of panicking.
+        self.0 = State::Ended(result.clone());
+        Poll::Ready(result)
+    }
+}
+
+impl fmt::Debug for Closing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            State::Ended(result) => f.debug_tuple("Closing").field(result).finish(),
+            State::Waiting(_) => f.debug_struct("Closing").finish_non_exhaustive(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn all_waits_for_every_one_and_tells_every_error() {
+        let (tx, rx) = std::sync::mpsc::channel();
+        let slow = Closing::new(async move {
+            tx.send(()).unwrap();
+            Err(SinkError::undelivered_events(2))
+        });
+        let error = Closing::all([Closing::ended(Err(SinkError::closed())), slow, Closing::done()])
+            .wait()
+            .unwrap_err();
+        rx.try_recv().unwrap();
+        assert_eq!(error.errors().len(), 2);
+        assert_eq!(error.kind(), ErrorKind::Undelivered);
+    }
+}

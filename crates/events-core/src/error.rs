@@ -1,0 +1,247 @@
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+/// What may help against a [`SinkError`]: the only thing that strategies and queues look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The sink is closed and stays so. Whoever holds it may let it go.
+    Closed,
+    /// This event will never be taken. Trying again is useless, the next event may pass.
+    Rejected,
+    /// The sink may take the event later.
+    Unavailable,
+    /// A bounded buffer has no room now.
+    Full,
+    /// Waiting here would wait for the caller itself, for ever; so nothing was waited for.
+    WouldDeadlock,
+    /// A close gave up on events: [`SinkError::undelivered`] says how many.
+    Undelivered,
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the sink is closed",
+            Self::Rejected => "the event was rejected",
+            Self::Unavailable => "the sink is unavailable",
+            Self::Full => "the buffer is full",
+            Self::WouldDeadlock => "waiting here would deadlock",
+            Self::Undelivered => "events were not delivered",
+        })
+    }
+}
+
+/// Why a sink did not commit an event, or how a close fell short.
+///
+/// Opaque and cheap to clone. [`kind`](Self::kind) is what to act on, [`source`](Error::source) is
+/// what to read: `Display` prints this level alone. No error of the family holds a secret.
+///
+/// ```
+/// use events_core::{ErrorKind, SinkError};
+/// use std::time::Duration;
+///
+/// let error = SinkError::unavailable("503 Service Unavailable")
+///     .with_retry_after(Duration::from_secs(30));
+/// assert_eq!(error.kind(), ErrorKind::Unavailable);
+/// assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+/// assert_eq!(error.to_string(), "the sink is unavailable");
+/// ```
+#[derive(Clone)]
+pub struct SinkError {
+    kind: ErrorKind,
+    /// Absent for the plain kinds, which cost no allocation.
+    detail: Option<Arc<Detail>>,
+}
+
+#[derive(Default, Clone)]
+struct Detail {
+    source: Option<Arc<dyn Error + Send + Sync>>,
+    retry_after: Option<Duration>,
+    undelivered: u64,
+    errors: Vec<SinkError>,
+}
+
+impl SinkError {
+    /// An error of this kind with what caused it, a message or another error.
+    pub fn new(kind: ErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::from(kind).update(|detail| detail.source = Some(Arc::from(source.into())))
+    }
+
+    /// [`ErrorKind::Closed`], with no further cause.
+    pub const fn closed() -> Self {
+        Self::plain(ErrorKind::Closed)
+    }
+
+    /// [`ErrorKind::Full`], with no further cause.
+    pub const fn full() -> Self {
+        Self::plain(ErrorKind::Full)
+    }
+
+    /// [`ErrorKind::Rejected`] because of `source`.
+    pub fn rejected(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Rejected, source)
+    }
+
+    /// [`ErrorKind::Unavailable`] because of `source`.
+    pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Unavailable, source)
+    }
+
+    /// [`ErrorKind::WouldDeadlock`]; `source` says what to do instead.
+    pub fn would_deadlock(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::WouldDeadlock, source)
+    }
+
+    /// [`ErrorKind::Undelivered`]: a close gave up on `count` events.
+    pub fn undelivered_events(count: u64) -> Self {
+        Self::from(ErrorKind::Undelivered).update(|detail| detail.undelivered = count)
+    }
+
+    /// One error out of the several that one close met, `None` out of none and the error itself
+    /// out of one. Its kind is `Undelivered` if any was, else that of the first.
+    pub fn combine(errors: impl IntoIterator<Item = SinkError>) -> Option<Self> {
+        let mut errors: Vec<_> = errors.into_iter().collect();
+        if errors.len() < 2 {
+            return errors.pop();
+        }
+        let undelivered = errors.iter().map(|e| e.undelivered().unwrap_or(0)).sum();
+        let lost = errors.iter().any(|e| e.kind == ErrorKind::Undelivered);
+        let kind = if lost { ErrorKind::Undelivered } else { errors[0].kind };
+        Some(Self::from(kind).update(|detail| {
+            detail.undelivered = undelivered;
+            detail.errors = errors;
+        }))
+    }
+
+    /// The same error, saying how long the destination asked to be left alone.
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        self.update(|detail| detail.retry_after = Some(wait))
+    }
+
+    /// What may help.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// How long the destination asked to be left alone, if it did.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.detail.as_ref()?.retry_after
+    }
+
+    /// How many events a close gave up on, for [`ErrorKind::Undelivered`].
+    pub fn undelivered(&self) -> Option<u64> {
+        (self.kind == ErrorKind::Undelivered)
+            .then(|| self.detail.as_ref().map_or(0, |detail| detail.undelivered))
+    }
+
+    /// The errors that this one stands for, when one close met several; empty otherwise.
+    pub fn errors(&self) -> &[SinkError] {
+        self.detail.as_ref().map_or(&[], |detail| &detail.errors)
+    }
+
+    const fn plain(kind: ErrorKind) -> Self {
+        Self { kind, detail: None }
+    }
+
+    fn update(mut self, change: impl FnOnce(&mut Detail)) -> Self {
+        change(Arc::make_mut(self.detail.get_or_insert_default()));
+        self
+    }
+}
+
+impl From<ErrorKind> for SinkError {
+    fn from(kind: ErrorKind) -> Self {
+        Self::plain(kind)
+    }
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.undelivered() {
+            Some(1) => f.write_str("1 event was not delivered"),
+            Some(count) => write!(f, "{count} events were not delivered"),
+            None => self.kind.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("SinkError");
+        debug.field("kind", &self.kind);
+        if let Some(detail) = &self.detail {
+            if let Some(source) = &detail.source {
+                debug.field("source", source);
+            }
+            if let Some(wait) = detail.retry_after {
+                debug.field("retry_after", &wait);
+            }
+            if let Some(count) = self.undelivered() {
+                debug.field("undelivered", &count);
+            }
+            if !detail.errors.is_empty() {
+                debug.field("errors", &detail.errors);
+            }
+        }
+        debug.finish()
+    }
+}
+
+impl Error for SinkError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let detail = self.detail.as_ref()?;
+        match &detail.source {
+            Some(source) => Some(source.as_ref()),
+            None => detail.errors.first().map(|error| error as &dyn Error),
+        }
+    }
+}
+
+/// A setting that a builder refuses, before anything has started.
+///
+/// ```
+/// let error = events_core::ConfigError::new("capacity", "must be at least 1, was 0");
+/// assert_eq!(error.to_string(), "capacity must be at least 1, was 0");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} {problem}")]
+pub struct ConfigError {
+    setting: &'static str,
+    problem: String,
+}
+
+impl ConfigError {
+    /// `setting` is the name of the builder's method, `problem` goes on from there.
+    pub fn new(setting: &'static str, problem: impl Into<String>) -> Self {
+        Self { setting, problem: problem.into() }
+    }
+
+    /// The name of the setting at fault.
+    pub const fn setting(&self) -> &'static str {
+        self.setting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_prints_one_level_and_source_the_rest() {
+        let error = SinkError::rejected("status 400");
+        assert_eq!(error.to_string(), "the event was rejected");
+        assert_eq!(error.source().unwrap().to_string(), "status 400");
+    }
+
+    #[test]
+    fn several_errors_become_one_that_lists_them() {
+        let both = SinkError::combine([SinkError::closed(), SinkError::undelivered_events(3)]);
+        let both = both.unwrap();
+        assert_eq!(both.kind(), ErrorKind::Undelivered);
+        assert_eq!(both.undelivered(), Some(3));
+        assert_eq!(both.errors().len(), 2);
+        assert_eq!(both.source().unwrap().to_string(), "the sink is closed");
+        assert!(SinkError::combine([]).is_none());
+        assert_eq!(SinkError::combine([SinkError::full()]).unwrap().kind(), ErrorKind::Full);
+    }
+}

@@ -1,0 +1,8 @@
+//! The primitives under the concurrent parts, in one place so that a model checker can take over.
+
+pub(crate) use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+pub(crate) use parking_lot::Mutex;
