@@ -2,7 +2,7 @@
 
 pub(crate) use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 pub(crate) use parking_lot::Mutex;

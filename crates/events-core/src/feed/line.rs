@@ -1,0 +1,71 @@
+//! Writers that wait for room, each with its event, first come first served.
+
+use std::{
+    collections::VecDeque,
+    task::{Poll, Waker},
+};
+
+/// The events stand in line themselves: whoever makes room moves the first one into the log and
+/// wakes its writer, so no freed slot is promised to a writer that has gone away.
+pub(super) struct Line<E> {
+    waiting: VecDeque<Waiting<E>>,
+    /// The number of the next writer to join.
+    next: u64,
+    /// Writers with a lower number that are not in line have been let in.
+    admitted: u64,
+}
+
+struct Waiting<E> {
+    number: u64,
+    event: E,
+    waker: Waker,
+}
+
+impl<E> Line<E> {
+    pub(super) const fn new() -> Self {
+        Self { waiting: VecDeque::new(), next: 0, admitted: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Joins the end; the number to ask and leave with.
+    pub(super) fn join(&mut self, event: E, waker: Waker) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.waiting.push_back(Waiting { number, event, waker });
+        number
+    }
+
+    /// Lets the first one in: its event, and whom to wake.
+    pub(super) fn admit(&mut self) -> Option<(E, Waker)> {
+        let Waiting { number, event, waker } = self.waiting.pop_front()?;
+        self.admitted = number + 1;
+        Some((event, waker))
+    }
+
+    /// Whether writer `number` has been let in; false if the line was cleared before.
+    pub(super) fn poll(&mut self, number: u64, waker: &Waker) -> Poll<bool> {
+        if let Some(place) = self.place(number) {
+            self.waiting[place].waker.clone_from(waker);
+            return Poll::Pending;
+        }
+        Poll::Ready(number < self.admitted)
+    }
+
+    /// Takes the event of writer `number` back, unless it has been let in already.
+    pub(super) fn leave(&mut self, number: u64) -> Option<E> {
+        let place = self.place(number)?;
+        self.waiting.remove(place).map(|waiting| waiting.event)
+    }
+
+    /// Sends everybody away.
+    pub(super) fn clear(&mut self) -> Vec<(E, Waker)> {
+        self.waiting.drain(..).map(|waiting| (waiting.event, waiting.waker)).collect()
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        self.waiting.binary_search_by_key(&number, |waiting| waiting.number).ok()
+    }
+}

@@ -1,0 +1,282 @@
+//! The feed: one shared log under every queue and broadcaster.
+//!
+//! Writers push events into an **open** chunk under one short lock. A reader that needs more takes
+//! the lock once, **seals** what is open into a shared [`Chunk`] and reads it without the lock,
+//! without a clone and without a reference count for each event. Chunks adapt by themselves: one
+//! event when the feed is sparse, up to 128 under a flood. An idle feed owns none.
+//!
+//! The log owns the sealed chunks and counts, for each, the readers that need it *next*. The front
+//! one goes when nobody does, or when only bounded readers do and it lies behind the largest
+//! bound. So a stuck bounded reader keeps no more than the chunk it is in, and an unbounded one
+//! keeps what it has not read. Events are always dropped outside the lock.
+//!
+//! A queue is a feed with one reader; a broadcaster is a feed with many. This module is for those
+//! who build such things: an application wants `events-queue` or `events-broadcast`.
+//!
+//! ```
+//! use events_core::{feed::Feed, park::block_on};
+//! use std::{future::poll_fn, sync::Arc};
+//!
+//! let feed = Arc::new(Feed::new());
+//! let mut reader = Feed::reader(&feed, None);
+//! feed.push("one").unwrap();
+//! feed.push("two").unwrap();
+//! let chunk = block_on(poll_fn(|cx| reader.poll_chunk(cx, 1))).unwrap();
+//! assert_eq!(**chunk, ["one", "two"]);
+//! ```
+
+mod chunk;
+mod line;
+mod log;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    task::{Context, Poll, Waker, ready},
+    time::Instant,
+};
+
+pub use chunk::Chunk;
+use log::Log;
+pub use reader::Reader;
+
+use crate::{
+    ErrorKind,
+    position::Position,
+    sync::{Arc, AtomicU64, Mutex, Ordering},
+    waiters::Sleepers,
+};
+
+/// How many events at most share a chunk, unless they are large.
+const CHUNK_EVENTS: usize = 128;
+/// How many bytes of events at most share a chunk, where an event is not larger itself.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// A log of events that any number of readers share. See the [module](self) for how it works.
+pub struct Feed<E> {
+    log: Mutex<Log<E>>,
+    /// The log's head, to be read without the lock.
+    head: AtomicU64,
+    room: Option<Room>,
+}
+
+/// What bounds the log for its writers.
+struct Room {
+    capacity: u64,
+    /// How far the feed's one reader has come.
+    position: Arc<Position>,
+}
+
+impl Room {
+    fn is_in<E>(&self, log: &Log<E>) -> bool {
+        log.head() - self.position.settled() < self.capacity
+    }
+}
+
+/// Why a feed did not take an event, with the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused<E> {
+    /// The feed is closed.
+    Closed(E),
+    /// The feed has no room.
+    Full(E),
+}
+
+impl<E> Default for Feed<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> Feed<E> {
+    /// A feed that takes every event.
+    pub fn new() -> Self {
+        Self::with_chunks(CHUNK_EVENTS.min((CHUNK_BYTES / size_of::<E>().max(1)).max(1)))
+    }
+
+    /// A feed whose chunks hold at most `limit` events (at least one), whatever their size.
+    pub fn with_chunks(limit: usize) -> Self {
+        Self { log: Mutex::new(Log::new(limit.max(1))), head: AtomicU64::new(0), room: None }
+    }
+
+    /// The same feed, which refuses an event while `capacity` of them are written and not yet
+    /// settled at `position`, that of its one reader.
+    pub fn bounded(mut self, capacity: u64, position: Arc<Position>) -> Self {
+        self.room = Some(Room { capacity, position });
+        self
+    }
+
+    /// The sequence number of the next event: how many have been written.
+    pub fn head(&self) -> u64 {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub fn is_closed(&self) -> bool {
+        self.log.lock().closed
+    }
+
+    /// When the first event at or after `at` was written, if it is still in the log.
+    pub fn since(&self, at: u64) -> Option<Instant> {
+        self.log.lock().since(at)
+    }
+
+    /// Writes one event. Without a reader it is dropped: nobody will ask for it.
+    ///
+    /// # Errors
+    /// The event, if the feed is closed or has no room.
+    pub fn push(&self, event: E) -> Result<(), Refused<E>> {
+        let mut log = self.log.lock();
+        if log.closed {
+            return Err(Refused::Closed(event));
+        }
+        if let Some(room) = &self.room
+            && (!log.line.is_empty() || !room.is_in(&log))
+        {
+            return Err(Refused::Full(event));
+        }
+        let (sleepers, unneeded) = log.append(event);
+        self.head.store(log.head(), Ordering::Release);
+        drop(log);
+        sleepers.wake();
+        drop(unneeded);
+        Ok(())
+    }
+
+    /// Stands in line for room with an event that [`push`](Self::push) called too many.
+    ///
+    /// # Errors
+    /// The event, if the feed is closed.
+    pub fn stand_in_line(self: &Arc<Self>, event: E) -> Result<Place<E>, Refused<E>> {
+        let mut log = self.log.lock();
+        if log.closed {
+            return Err(Refused::Closed(event));
+        }
+        let number = log.line.join(event, Waker::noop().clone());
+        drop(log);
+        if let Some(room) = &self.room {
+            room.position.call();
+        }
+        // The reader may have made room just before it could see the line.
+        self.admit();
+        Ok(Place { feed: Arc::clone(self), number: Some(number) })
+    }
+
+    /// Lets in those who stand in line, as far as there is room. True if some still stand.
+    pub fn admit(&self) -> bool {
+        let Some(room) = &self.room else { return false };
+        let mut wake = Vec::new();
+        let mut unneeded = Vec::new();
+        let mut log = self.log.lock();
+        let mut sleepers = Sleepers::none();
+        while room.is_in(&log) {
+            let Some((event, waker)) = log.line.admit() else { break };
+            let (woken, gone) = log.append(event);
+            self.head.store(log.head(), Ordering::Release);
+            sleepers.extend(woken);
+            unneeded.push(gone);
+            wake.push(waker);
+        }
+        let waiting = !log.line.is_empty();
+        drop(log);
+        sleepers.wake();
+        wake.into_iter().for_each(Waker::wake);
+        drop(unneeded);
+        waiting
+    }
+
+    /// Takes no more events. Readers end once they have read all, writers in line are sent away.
+    pub fn close(&self) {
+        let mut log = self.log.lock();
+        log.closed = true;
+        let sleepers = log.wake();
+        let line = log.line.clear();
+        drop(log);
+        sleepers.wake();
+        for (event, waker) in line {
+            waker.wake();
+            drop(event);
+        }
+    }
+
+    /// Has readers that linger take what is there.
+    pub fn hurry(&self) {
+        let sleepers = self.log.lock().hurry();
+        sleepers.wake();
+    }
+
+    /// How many events no reader has asked for yet.
+    pub fn open_len(&self) -> usize {
+        self.log.lock().open_len()
+    }
+
+    /// A reader that starts at the head. With a `bound` it skips what lies further behind.
+    pub fn reader(self: &Arc<Self>, bound: Option<u64>) -> Reader<E> {
+        let mut log = self.log.lock();
+        let next = log.join(bound);
+        let at = log.head();
+        drop(log);
+        Reader::new(Arc::clone(self), next, at, bound)
+    }
+
+    /// Whether anybody reads.
+    pub fn has_readers(&self) -> bool {
+        self.log.lock().has_readers()
+    }
+
+    /// The chunks that are still in the log and hold what lies at or after `at`.
+    pub fn from(&self, at: u64) -> Vec<Arc<Chunk<E>>> {
+        self.log.lock().from(at)
+    }
+}
+
+impl<E> fmt::Debug for Feed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").field("head", &self.head()).finish_non_exhaustive()
+    }
+}
+
+/// A place in the line for room. Dropping it takes the event back, unless it was let in.
+pub struct Place<E> {
+    feed: Arc<Feed<E>>,
+    number: Option<u64>,
+}
+
+impl<E> Place<E> {
+    /// Ready once the event was let in, or with `Closed` once the feed has closed without it.
+    pub fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
+        let Some(number) = self.number else { return Poll::Ready(Ok(())) };
+        let admitted = ready!(self.feed.log.lock().line.poll(number, cx.waker()));
+        self.number = None;
+        Poll::Ready(if admitted { Ok(()) } else { Err(ErrorKind::Closed) })
+    }
+
+    /// Waits no longer: takes the event back and answers `Full`, unless the wait is over already.
+    ///
+    /// # Errors
+    /// `Full` or `Closed`: the event is not in the feed.
+    pub fn leave(mut self) -> Result<(), ErrorKind> {
+        match self.poll_admitted(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(ErrorKind::Full),
+        }
+    }
+}
+
+impl<E> Drop for Place<E> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number.take() {
+            // The lock is released at the end of this line, before the event is dropped.
+            let event = self.feed.log.lock().line.leave(number);
+            drop(event);
+        }
+    }
+}
+
+impl<E> fmt::Debug for Place<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("number", &self.number).finish_non_exhaustive()
+    }
+}

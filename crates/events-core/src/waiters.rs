@@ -1,0 +1,157 @@
+use std::task::Waker;
+
+/// Those who sleep until something changes; lives under the lock that guards what changes.
+///
+/// Registering again replaces the waker in place, giving up clears it, and taking all of them to
+/// wake outside the lock costs one swap.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    wakers: Vec<Option<Waker>>,
+    /// How often all were taken: a ticket of an earlier round has been woken.
+    round: u64,
+}
+
+/// A place among the [`Waiters`], kept by the one who sleeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket {
+    round: u64,
+    place: usize,
+}
+
+impl Waiters {
+    /// Nobody.
+    pub const fn new() -> Self {
+        Self { wakers: Vec::new(), round: 0 }
+    }
+
+    /// Whether nobody sleeps.
+    pub fn is_empty(&self) -> bool {
+        self.wakers.is_empty()
+    }
+
+    /// Has `waker` woken at the next change.
+    pub fn register(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
+        if let Some(known) = self.place(*ticket) {
+            match known {
+                Some(known) => known.clone_from(waker),
+                None => *known = Some(waker.clone()),
+            }
+            return;
+        }
+        *ticket = Some(Ticket { round: self.round, place: self.wakers.len() });
+        self.wakers.push(Some(waker.clone()));
+    }
+
+    /// Forgets the waker of `ticket`, if it still sleeps.
+    pub fn cancel(&mut self, ticket: &mut Option<Ticket>) {
+        if let Some(known) = self.place(ticket.take()) {
+            *known = None;
+        }
+        // A lone sleeper that leaves, as a timer does again and again, leaves nothing behind.
+        if self.wakers.iter().rev().take_while(|waker| waker.is_none()).count() == self.wakers.len()
+        {
+            drop(self.take());
+        }
+    }
+
+    /// Takes all of them, to be woken once the lock is released.
+    pub fn take(&mut self) -> Sleepers {
+        if !self.wakers.is_empty() {
+            self.round += 1;
+        }
+        Sleepers(std::mem::take(&mut self.wakers))
+    }
+
+    fn place(&mut self, ticket: Option<Ticket>) -> Option<&mut Option<Waker>> {
+        let ticket = ticket.filter(|ticket| ticket.round == self.round)?;
+        self.wakers.get_mut(ticket.place)
+    }
+}
+
+/// Sleepers taken from the [`Waiters`].
+#[derive(Debug)]
+#[must_use = "they sleep until `wake` is called"]
+pub struct Sleepers(Vec<Option<Waker>>);
+
+impl Sleepers {
+    /// Nobody.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Takes these along too.
+    pub fn extend(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
+    /// Wakes them all. Call it without holding a lock.
+    pub fn wake(self) {
+        self.0.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counting() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    #[test]
+    fn registering_again_replaces_and_cancelling_clears() {
+        let (first, first_waker) = counting();
+        let (second, second_waker) = counting();
+        let (third, third_waker) = counting();
+        let mut waiters = Waiters::new();
+        let (mut a, mut b) = (None, None);
+        waiters.register(&mut a, &first_waker);
+        waiters.register(&mut b, &third_waker);
+        waiters.register(&mut a, &second_waker);
+        waiters.cancel(&mut b);
+        waiters.take().wake();
+        let woken = [&first, &second, &third].map(|count| count.0.load(Ordering::Relaxed));
+        assert_eq!(woken, [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_ticket_of_an_earlier_round_touches_nobody() {
+        let (early, early_waker) = counting();
+        let (late, late_waker) = counting();
+        let mut waiters = Waiters::new();
+        let (mut a, mut b) = (None, None);
+        waiters.register(&mut a, &early_waker);
+        waiters.take().wake();
+        waiters.register(&mut b, &late_waker);
+        waiters.cancel(&mut a);
+        waiters.take().wake();
+        assert_eq!(early.0.load(Ordering::Relaxed), 1);
+        assert_eq!(late.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn sleepers_that_all_left_take_no_room() {
+        let mut waiters = Waiters::new();
+        let mut ticket = None;
+        for _ in 0..100 {
+            waiters.register(&mut ticket, Waker::noop());
+            waiters.cancel(&mut ticket);
+        }
+        assert!(waiters.is_empty());
+    }
+}
