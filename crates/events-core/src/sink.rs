@@ -14,9 +14,10 @@ pub trait Close: Send + Sync {
         Closing::done()
     }
 
-    /// Gives up what waits inside: retries end, queues hand their backlog to the dead letter.
+    /// Gives up what waits inside, for good: retries end, queues hand their backlog to the dead
+    /// letter and take no more events.
     ///
-    /// Never waits itself, and closes nothing that is not already closing.
+    /// Never waits itself; [`close`](Self::close) afterwards ends soon.
     fn abort(&self) {}
 }
 

@@ -1,1 +1,13 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+mod channel;
+mod overflow;
+mod queue;
+
+pub use builder::{Batching, Builder, Single};
+pub use channel::ChannelSink;
+pub use events_core::{DeadLetter, Dropped, Stats};
+pub use overflow::Overflow;
+pub use queue::Queue;

@@ -93,8 +93,20 @@ impl<E> Default for Feed<E> {
 impl<E> Feed<E> {
     /// A feed that takes every event.
     pub fn new() -> Self {
-        Self::with_chunks(CHUNK_EVENTS.min((CHUNK_BYTES / size_of::<E>().max(1)).max(1)))
+        Self::with_chunks(Self::CHUNK)
     }
+
+    /// How many events at most share a chunk, unless told otherwise: 128, fewer if they are large.
+    pub const CHUNK: usize = {
+        let fit = CHUNK_BYTES / if size_of::<E>() == 0 { 1 } else { size_of::<E>() };
+        if fit == 0 {
+            1
+        } else if fit < CHUNK_EVENTS {
+            fit
+        } else {
+            CHUNK_EVENTS
+        }
+    };
 
     /// A feed whose chunks hold at most `limit` events (at least one), whatever their size.
     pub fn with_chunks(limit: usize) -> Self {
@@ -205,11 +217,6 @@ impl<E> Feed<E> {
     pub fn hurry(&self) {
         let sleepers = self.log.lock().hurry();
         sleepers.wake();
-    }
-
-    /// How many events no reader has asked for yet.
-    pub fn open_len(&self) -> usize {
-        self.log.lock().open_len()
     }
 
     /// A reader that starts at the head. With a `bound` it skips what lies further behind.

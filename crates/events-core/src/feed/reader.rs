@@ -38,6 +38,11 @@ impl<E> Reader<E> {
         self.at = self.at.max(at);
     }
 
+    /// How far behind the head it may read; `None` is without end.
+    pub const fn bound(&self) -> Option<u64> {
+        self.bound
+    }
+
     /// How many events it has to skip to be within its bound again; 0 without a bound.
     ///
     /// The caller counts them and moves on with [`advance_to`](Self::advance_to).
@@ -61,6 +66,8 @@ impl<E> Reader<E> {
         let mut log = self.feed.log.lock();
         let next = log.next(&mut self.next, self.at, self.bound, wanted, &mut unneeded);
         if matches!(next, Next::Wait) {
+            // One who lingers is woken for the first event, to start the clock, and for the last.
+            let wanted = if log.open_len() == 0 { 1 } else { wanted };
             log.sleepers(wanted).register(&mut self.ticket, cx.waker());
         }
         drop(log);
@@ -70,6 +77,14 @@ impl<E> Reader<E> {
             Next::Wait => Poll::Pending,
             Next::End => Poll::Ready(None),
         }
+    }
+
+    /// The next chunk, if there is one now.
+    pub fn try_chunk(&mut self) -> Option<Arc<Chunk<E>>> {
+        let mut unneeded = Vec::new();
+        let next = self.feed.log.lock().next(&mut self.next, self.at, self.bound, 1, &mut unneeded);
+        drop(unneeded);
+        if let Next::Chunk(chunk) = next { Some(chunk) } else { None }
     }
 
     /// The feed it reads.
@@ -97,6 +112,9 @@ impl<E> Drop for Reader<E> {
 
 impl<E> fmt::Debug for Reader<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("at", &self.at).field("bound", &self.bound).finish()
+        f.debug_struct("Reader")
+            .field("at", &self.at)
+            .field("bound", &self.bound)
+            .finish_non_exhaustive()
     }
 }

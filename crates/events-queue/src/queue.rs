@@ -1,0 +1,223 @@
+use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use events_core::{
+    AsyncSink, Close, Closing, Event, Outlet, Sink, SinkError, Stats,
+    clock::{self, Sleep},
+    feed::{Place, Refused},
+    park::block_on,
+};
+
+use crate::{Builder, Overflow, Single};
+
+/// Takes events at once and delivers them, in order, to the sink behind it.
+///
+/// A handle: clones share the queue, and it implements both [`Sink`] and [`AsyncSink`]. The sink
+/// is written to by a worker, a thread or a future. Dropping the last handle closes the queue
+/// without waiting: what was accepted is still delivered, as long as the process lives.
+///
+/// # Default
+/// Unbounded, one event at a time, no dead letter. [`builder`](Self::builder) has the rest.
+///
+/// ```
+/// use std::sync::Arc;
+/// use events_core::{Close, Memory, Sink};
+/// use events_queue::Queue;
+///
+/// let memory = Arc::new(Memory::new());
+/// let queue = Queue::spawn(Arc::clone(&memory));
+/// queue.write(&"started")?;
+/// queue.close().wait()?;
+/// assert_eq!(memory.events(), ["started"]);
+/// # Ok::<(), events_core::SinkError>(())
+/// ```
+pub struct Queue<E: Event + Clone> {
+    handle: Arc<Handle<E>>,
+}
+
+/// What all handles share; the worker does not hold it, so that the last handle's drop is seen.
+struct Handle<E: Event + Clone> {
+    outlet: Arc<Outlet<E>>,
+    overflow: Overflow,
+}
+
+impl<E: Event + Clone> Queue<E> {
+    /// A queue whose worker is a thread.
+    ///
+    /// # Panics
+    /// If the operating system cannot start a thread, as [`std::thread::spawn`] does;
+    /// [`Builder::spawn`] returns an error instead.
+    pub fn spawn(sink: impl Sink<E> + 'static) -> Self {
+        Self::builder().spawn(sink).expect("a thread for the queue's worker")
+    }
+
+    /// A queue and its worker: a future to be spawned on any executor.
+    ///
+    /// Nothing is delivered unless the worker is polled. Dropping it closes the queue: what is
+    /// pending is dropped, counted, and handed to the dead letter.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use events_core::{AsyncSink, Close, Memory};
+    /// use events_queue::Queue;
+    ///
+    /// # events_core::park::block_on(async {
+    /// let memory = Arc::new(Memory::new());
+    /// let (queue, worker) = Queue::pair(Arc::clone(&memory));
+    /// let worker = std::thread::spawn(|| events_core::park::block_on(worker)); // or any executor
+    /// queue.write(&"started").await?;
+    /// queue.close().await?;
+    /// assert_eq!(memory.events(), ["started"]);
+    /// # worker.join().unwrap();
+    /// # Ok::<(), events_core::SinkError>(())
+    /// # }).unwrap();
+    /// ```
+    #[expect(clippy::missing_panics_doc, reason = "the defaults are valid")]
+    pub fn pair(
+        sink: impl AsyncSink<E> + 'static,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        Self::builder().pair(sink).expect("the defaults are valid")
+    }
+
+    /// A queue whose worker is a task of the current tokio runtime.
+    ///
+    /// # Panics
+    /// Outside a runtime, as [`tokio::spawn`] does; [`Builder::spawn_tokio`] returns an error
+    /// instead.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn spawn_tokio(sink: impl AsyncSink<E> + 'static) -> Self {
+        Self::builder().spawn_tokio(sink).expect("a tokio runtime for the queue's worker")
+    }
+
+    /// Capacity, overflow policy, batches, dead letter and name.
+    pub fn builder() -> Builder<E, Single> {
+        Builder::new()
+    }
+
+    pub(crate) fn new(outlet: Arc<Outlet<E>>, overflow: Overflow) -> Self {
+        Self { handle: Arc::new(Handle { outlet, overflow }) }
+    }
+
+    /// A barrier: ends once every event accepted before is delivered, failed or dropped. The
+    /// queue stays open, and what the sink itself buffers is not waited for.
+    pub fn flush(&self) -> Closing<'_> {
+        self.handle.outlet.flush()
+    }
+
+    /// [`close`](Close::close), but at the end of `limit` what is left is given up: the sink is
+    /// [aborted](Close::abort), and every event that it has not committed is counted and handed to
+    /// the dead letter. It ends a moment after the limit at the latest, however stuck the sink.
+    ///
+    /// The limit counts from now. It is kept by whoever waits for the [`Closing`]; if nobody does,
+    /// the close goes on without it.
+    ///
+    /// # Errors
+    /// [`Undelivered`](events_core::ErrorKind::Undelivered), with the number of events given up.
+    pub fn close_within(&self, limit: Duration) -> Closing<'_> {
+        self.handle.outlet.close_within(limit)
+    }
+
+    /// What became of the events so far.
+    pub fn stats(&self) -> Stats {
+        self.handle.outlet.stats()
+    }
+
+    /// The queue's name in traces, and that of its thread.
+    pub fn name(&self) -> &str {
+        self.handle.outlet.name()
+    }
+
+    /// Puts `event` into the queue, or at the end of the line for room.
+    fn offer(&self, event: E) -> Result<Option<Place<E>>, SinkError> {
+        let Handle { outlet, overflow } = &*self.handle;
+        let event = match outlet.feed().push(event) {
+            Ok(()) => return Ok(None),
+            Err(Refused::Closed(_)) => return Err(SinkError::closed()),
+            Err(Refused::Full(event)) => event,
+        };
+        match overflow {
+            Overflow::Block | Overflow::BlockFor(_) => {
+                outlet.feed().stand_in_line(event).map(Some).map_err(|_| SinkError::closed())
+            }
+            Overflow::DropNewest => {
+                outlet.drop_unwritten();
+                Ok(None)
+            }
+            Overflow::Reject | Overflow::DropOldest => Err(SinkError::full()),
+        }
+    }
+
+    /// Waits in line, as long as the policy says.
+    async fn wait_for_room(&self, place: Place<E>) -> Result<(), SinkError> {
+        let Handle { outlet, overflow } = &*self.handle;
+        let mut timeout: Option<Sleep> = match overflow {
+            Overflow::BlockFor(timeout) => Some(clock::sleep(*timeout)),
+            _ => None,
+        };
+        let mut place = Some(place);
+        poll_fn(|cx| {
+            let Some(waiting) = &mut place else { return Poll::Ready(Ok(())) };
+            if let Poll::Ready(result) = waiting.poll_admitted(cx) {
+                return Poll::Ready(result.map_err(SinkError::from));
+            }
+            if let Err(deadlock) = outlet.check_wait() {
+                return Poll::Ready(Err(deadlock));
+            }
+            if timeout.as_mut().is_none_or(|timeout| pin!(timeout).poll(cx).is_pending()) {
+                return Poll::Pending;
+            }
+            let left = place.take().map_or(Ok(()), Place::leave);
+            Poll::Ready(left.map_err(SinkError::from))
+        })
+        .await
+    }
+}
+
+impl<E: Event + Clone> Sink<E> for Queue<E> {
+    fn write(&self, event: &E) -> Result<(), SinkError> {
+        match self.offer(event.clone())? {
+            None => Ok(()),
+            Some(place) => block_on(self.wait_for_room(place)),
+        }
+    }
+}
+
+impl<E: Event + Clone> AsyncSink<E> for Queue<E> {
+    async fn write(&self, event: &E) -> Result<(), SinkError> {
+        match self.offer(event.clone())? {
+            None => Ok(()),
+            Some(place) => self.wait_for_room(place).await,
+        }
+    }
+}
+
+impl<E: Event + Clone> Close for Queue<E> {
+    fn close(&self) -> Closing<'_> {
+        self.handle.outlet.close()
+    }
+
+    fn abort(&self) {
+        self.handle.outlet.abort();
+    }
+}
+
+impl<E: Event + Clone> Clone for Queue<E> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<E: Event + Clone> fmt::Debug for Queue<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("name", &self.name())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Event + Clone> Drop for Handle<E> {
+    fn drop(&mut self) {
+        self.outlet.begin_close();
+    }
+}
