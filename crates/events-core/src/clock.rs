@@ -80,9 +80,10 @@ impl Future for Sleep {
             let Timer::Tokio(timer) = &mut self.timer else { return Poll::Pending };
             return timer.as_mut().poll(cx);
         }
-        match &mut self.timer {
-            Timer::Thread(alarm) => alarm.set(cx.waker()),
-            timer => *timer = Timer::Thread(Alarm::start(until, cx.waker())),
+        if let Timer::Thread(alarm) = &mut self.timer {
+            alarm.set(cx.waker());
+        } else {
+            self.timer = Timer::Thread(Alarm::start(until, cx.waker()));
         }
         Poll::Pending
     }

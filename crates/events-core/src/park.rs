@@ -1,7 +1,7 @@
 //! Runs a future on the calling thread: what lets one implementation serve threads and tasks.
 //!
 //! While a thread is inside [`block_on`], timers polled on it do not need a runtime: they tell the
-//! thread when to wake by itself (see [`wake_by`]).
+//! thread when to wake by itself.
 
 use std::{
     cell::Cell,
@@ -101,6 +101,7 @@ pub(crate) fn wake_by(at: Instant) -> bool {
 }
 
 /// Whether the current poll is one of a `block_on` on this thread.
+#[cfg(feature = "tokio")]
 pub(crate) fn is_blocking() -> bool {
     !matches!(ALARM.get(), Alarm::NotParked)
 }
