@@ -139,35 +139,20 @@ impl<E: Event + Clone> Subscription<E> {
 
 impl<E: Event + Clone> IntoIterator for Subscription<E> {
     type Item = Result<E, Missed>;
-    type IntoIter = Received<Self>;
+    type IntoIter = Received<E>;
 
-    fn into_iter(self) -> Self::IntoIter {
+    fn into_iter(self) -> Received<E> {
         Received(self)
     }
 }
 
-impl<'a, E: Event + Clone> IntoIterator for &'a mut Subscription<E> {
-    type Item = Result<E, Missed>;
-    type IntoIter = Received<&'a mut Subscription<E>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        Received(self)
-    }
-}
-
-/// The events of a [`Subscription`], to iterate over. It blocks its thread for each.
+/// The events of a [`Subscription`], to iterate over on a thread, which it blocks for each.
+///
+/// A type of its own, since `Subscription` may be a `Stream`, whose methods have the same names.
 #[derive(Debug)]
-pub struct Received<S>(S);
+pub struct Received<E>(Subscription<E>);
 
-impl<E: Event + Clone> Iterator for Received<Subscription<E>> {
-    type Item = Result<E, Missed>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.blocking_recv()
-    }
-}
-
-impl<E: Event + Clone> Iterator for Received<&mut Subscription<E>> {
+impl<E: Event + Clone> Iterator for Received<E> {
     type Item = Result<E, Missed>;
 
     fn next(&mut self) -> Option<Self::Item> {

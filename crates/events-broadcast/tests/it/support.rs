@@ -100,7 +100,9 @@ impl Sink<u64> for Blocked {
 
 /// Runs a closure that is set later, since it uses the broadcaster that the sink is in.
 #[derive(Default)]
-pub(crate) struct Hook(Mutex<Option<Box<dyn Fn(u64) -> Result<(), SinkError> + Send>>>);
+pub(crate) struct Hook(Mutex<Option<Write>>);
+
+type Write = Box<dyn Fn(u64) -> Result<(), SinkError> + Send>;
 
 impl Hook {
     pub(crate) fn set(&self, hook: impl Fn(u64) -> Result<(), SinkError> + Send + 'static) {
