@@ -43,8 +43,7 @@ use log::Log;
 pub use reader::Reader;
 
 use crate::{
-    ErrorKind,
-    position::Position,
+    Cursor, ErrorKind,
     sync::{Arc, AtomicU64, Mutex, Ordering},
     waiters::Sleepers,
 };
@@ -68,12 +67,12 @@ pub struct Feed<E> {
 struct Room {
     capacity: u64,
     /// How far the feed's one reader has come.
-    position: Arc<Position>,
+    cursor: Arc<Cursor>,
 }
 
 impl Room {
     fn is_in<E>(&self, log: &Log<E>) -> bool {
-        log.head() - self.position.settled() < self.capacity
+        log.head() - self.cursor.published() < self.capacity
     }
 }
 
@@ -121,9 +120,9 @@ impl<E> Feed<E> {
     }
 
     /// The same feed, which refuses an event while `capacity` of them are written and not yet
-    /// settled at `position`, that of its one reader.
-    pub fn bounded(mut self, capacity: u64, position: Arc<Position>) -> Self {
-        self.room = Some(Room { capacity, position });
+    /// settled at `cursor`, that of its one reader.
+    pub fn bounded(mut self, capacity: u64, cursor: Arc<Cursor>) -> Self {
+        self.room = Some(Room { capacity, cursor });
         self
     }
 
@@ -176,7 +175,7 @@ impl<E> Feed<E> {
         let number = log.line.join(event, Waker::noop().clone());
         drop(log);
         if let Some(room) = &self.room {
-            room.position.call();
+            room.cursor.call();
         }
         // The reader may have made room just before it could see the line.
         self.admit();

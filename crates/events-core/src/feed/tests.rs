@@ -137,8 +137,8 @@ fn a_reader_that_lingers_gets_whole_chunks_until_it_is_hurried() {
 
 #[test]
 fn the_line_is_first_come_first_served_and_a_leaver_frees_nothing() {
-    let position = Arc::new(Position::default());
-    let feed = Arc::new(Feed::new().bounded(1, Arc::clone(&position)));
+    let cursor = Arc::new(Cursor::new(0, None));
+    let feed = Arc::new(Feed::new().bounded(1, Arc::clone(&cursor)));
     let mut reader = feed.reader(None);
     feed.push(0).unwrap();
     assert_eq!(feed.push(9), Err(Refused::Full(9)));
@@ -146,13 +146,22 @@ fn the_line_is_first_come_first_served_and_a_leaver_frees_nothing() {
     let second = feed.stand_in_line(2).unwrap();
     let mut third = feed.stand_in_line(3).unwrap();
     assert_eq!(second.leave(), Err(ErrorKind::Full));
-    assert!(position.advance(1), "the line wants attention");
+    assert!(
+        {
+            cursor.settle(1);
+            cursor.publish()
+        },
+        "the line wants attention"
+    );
     assert_eq!(feed.push(9), Err(Refused::Full(9)), "the line comes first");
     assert!(feed.admit());
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(first.poll_admitted(&mut cx), Poll::Ready(Ok(())));
     assert_eq!(third.poll_admitted(&mut cx), Poll::Pending);
-    position.advance(1);
+    {
+        cursor.settle(1);
+        cursor.publish()
+    };
     assert!(!feed.admit());
     assert_eq!(third.poll_admitted(&mut cx), Poll::Ready(Ok(())));
     assert_eq!(drain(&mut reader), [0, 1, 3]);
@@ -160,8 +169,8 @@ fn the_line_is_first_come_first_served_and_a_leaver_frees_nothing() {
 
 #[test]
 fn a_close_sends_the_line_away() {
-    let position = Arc::new(Position::default());
-    let feed = Arc::new(Feed::new().bounded(1, position));
+    let cursor = Arc::new(Cursor::new(0, None));
+    let feed = Arc::new(Feed::new().bounded(1, cursor));
     let _reader = feed.reader(None);
     feed.push(0).unwrap();
     let mut place = feed.stand_in_line(1).unwrap();

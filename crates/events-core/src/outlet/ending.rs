@@ -10,7 +10,7 @@ use std::{
 use super::{Outlet, State};
 use crate::{
     Closing, ErrorKind, Event, SinkError, Waiters, clock, feed::Chunk, isolate, seat::Seat,
-    sync::Ordering, waiters::Ticket,
+    waiters::Ticket,
 };
 
 /// How long a worker has after an abort before the closer takes over what it holds.
@@ -45,7 +45,7 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// Ends once all that was written before is settled.
     pub fn flush(&self) -> Closing<'_> {
-        let target = self.feed.head().min(self.stop());
+        let target = self.feed.head().min(self.parts.cursor.stop());
         let mut sleeper = Sleeper::new(self, |state| &mut state.flushing);
         self.feed.hurry();
         Closing::new(poll_fn(move |cx| {
@@ -53,7 +53,7 @@ impl<E: Event + Clone> Outlet<E> {
             if let Some(outcome) = &state.outcome {
                 return Poll::Ready(outcome.clone());
             }
-            if self.reached() >= target && !state.handing_over {
+            if self.parts.cursor.reached() >= target && !state.handing_over {
                 return Poll::Ready(Ok(()));
             }
             if let Err(error) = self.check_wait_at(&state.seat) {
@@ -62,8 +62,8 @@ impl<E: Event + Clone> Outlet<E> {
             state.flush_at = state.flush_at.min(target);
             sleeper.register(&mut state, cx);
             // The worker may have come that far before it could see the flag.
-            self.parts.position.call();
-            if self.reached() < target || state.handing_over {
+            self.parts.cursor.call();
+            if self.parts.cursor.reached() < target || state.handing_over {
                 return Poll::Pending;
             }
             Poll::Ready(Ok(()))
@@ -98,7 +98,7 @@ impl<E: Event + Clone> Outlet<E> {
         } else {
             let state = self.state.lock();
             // Under the lock, so that it agrees with what the account says.
-            self.stop.fetch_min(self.feed.head(), Ordering::AcqRel);
+            self.parts.cursor.stop_at(self.feed.head());
             drop(state);
             self.call();
         }
@@ -125,7 +125,7 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// Has the worker look after this outlet, even if it sleeps.
     fn call(&self) {
-        self.parts.position.call();
+        self.parts.cursor.call();
         self.seat().call();
     }
 
@@ -142,6 +142,8 @@ impl<E: Event + Clone> Outlet<E> {
             Err(SinkError::new(ErrorKind::Unavailable, "the sink did not close in time"))
         });
         self.finish(closed.err());
+        // The worker may still wait for the sink: it is to stop.
+        self.call();
         self.outcome().await
     }
 
@@ -189,6 +191,10 @@ impl<E: Event + Clone> Outlet<E> {
         if state.taken.is_some() {
             return;
         }
+        if self.parts.cursor.reached() >= self.end_of_account() {
+            state.taken = Some(self.parts.cursor.reached());
+            return;
+        }
         let rest = self.rest(&state);
         let count = rest.count();
         if state.gone.is_some() && !self.parts.disconnect {
@@ -197,7 +203,7 @@ impl<E: Event + Clone> Outlet<E> {
             state.abandoned += count;
             state.undelivered += count;
         }
-        state.skipped += rest.end - self.reached() - count;
+        state.skipped += rest.end - self.parts.cursor.reached() - count;
         state.taken = Some(rest.end);
         let error = state.gone.clone();
         let error = error.unwrap_or_else(|| SinkError::new(ErrorKind::Undelivered, why));
@@ -212,10 +218,15 @@ impl<E: Event + Clone> Outlet<E> {
         self.call();
     }
 
+    /// Where the account ends, or would if it ended now.
+    fn end_of_account(&self) -> u64 {
+        self.feed.head().min(self.parts.cursor.stop())
+    }
+
     /// What lies between where the sink has come and where the account ends.
     fn rest(&self, state: &State<E>) -> Rest<E> {
-        let reached = self.reached();
-        let end = self.feed.head().min(self.stop()).max(reached);
+        let reached = self.parts.cursor.reached();
+        let end = self.end_of_account();
         let current = state.seat.current();
         // What the sink holds is no part of the lag.
         let held = match &current {
@@ -224,7 +235,7 @@ impl<E: Event + Clone> Outlet<E> {
             }
             _ => reached,
         };
-        let lagging = self.bound.map_or(0, |bound| end.saturating_sub(bound));
+        let lagging = self.parts.cursor.bound().map_or(0, |bound| end.saturating_sub(bound));
         let mut rest = Rest { end, parts: Vec::new() };
         let mut next = held.max(lagging);
         let log = self.feed.from(next);
@@ -264,7 +275,6 @@ impl<E: Event + Clone> Outlet<E> {
         drop(state);
         ending.wake();
         flushing.wake();
-        self.call();
     }
 
     /// The worker is gone, perhaps before its end.

@@ -3,28 +3,12 @@
 use std::sync::Arc;
 
 use super::{Flow, Outlet, State};
-use crate::{DeadLetter, ErrorKind, Event, SinkError, isolate, seat::Seat, sync::Ordering};
+use crate::{DeadLetter, ErrorKind, Event, SinkError, isolate, seat::Seat};
 
 impl<E: Event + Clone> Outlet<E> {
-    /// The sink has committed `count` more events. Others hear of it when this is
-    /// [published](Self::publish).
-    pub(crate) fn settle(&self, count: u64) {
-        self.reached.store(self.reached() + count, Ordering::Release);
-    }
-
-    /// Tells those who wait how far the sink has come.
+    /// Tells those who wait how far the sink has come, and looks after them.
     pub(crate) fn publish(&self) -> Flow {
-        let position = &self.parts.position;
-        let called = match self.reached().saturating_sub(position.settled()) {
-            0 => position.is_called(),
-            count => position.advance(count),
-        };
-        if called { self.attend() } else { Flow::Go }
-    }
-
-    /// Whether somebody wants attention, so that there is something to [publish](Self::publish).
-    pub(crate) fn is_called(&self) -> bool {
-        self.parts.position.is_called()
+        if self.parts.cursor.publish() { self.attend() } else { Flow::Go }
     }
 
     /// The sink refused these events for good.
@@ -53,14 +37,16 @@ impl<E: Event + Clone> Outlet<E> {
         self.publish()
     }
 
-    /// How many events it has to skip to be within its bound again.
-    pub(crate) fn lagging(&self) -> u64 {
-        let Some(bound) = self.bound else { return 0 };
-        self.feed.head().saturating_sub(self.reached()).saturating_sub(bound)
+    /// Leaves out what lies further behind than the bound allows.
+    pub(crate) fn skip_lag(&self) -> Flow {
+        match self.parts.cursor.lag(self.feed.head()) {
+            0 => Flow::Go,
+            count => self.lag(count),
+        }
     }
 
     /// The worker lags by `count` events more than its bound allows: it skips them, or ends.
-    pub(crate) fn lag(&self, count: u64) -> Flow {
+    fn lag(&self, count: u64) -> Flow {
         if self.parts.disconnect {
             let why = "the sink lagged too far behind and was disconnected";
             self.state.lock().gone = Some(SinkError::new(ErrorKind::Closed, why));
@@ -79,22 +65,22 @@ impl<E: Event + Clone> Outlet<E> {
             return false;
         }
         account(&mut state);
-        self.settle(count);
+        self.parts.cursor.settle(count);
         true
     }
 
     /// Looks after all who want attention.
     fn attend(&self) -> Flow {
-        self.parts.position.attended();
+        self.parts.cursor.attended();
         let mut state = self.state.lock();
-        let flushing = state.flushed(self.reached());
+        let flushing = state.flushed(self.parts.cursor.reached());
         let flow = state.flow();
         let again = state.flush_at != u64::MAX || flow == Flow::Stop;
         drop(state);
         flushing.wake();
         let line = self.feed.admit();
         if again || line {
-            self.parts.position.call();
+            self.parts.cursor.call();
         }
         flow
     }
@@ -105,7 +91,7 @@ impl<E: Event + Clone> Outlet<E> {
     pub(crate) fn sit(&self, seat: &Arc<Seat<E>>) -> bool {
         let before = std::mem::replace(&mut self.state.lock().seat, Arc::clone(seat));
         drop(before);
-        self.is_called()
+        self.parts.cursor.is_called()
     }
 
     /// Gives these events to the dead letter.
