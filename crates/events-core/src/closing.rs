@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{SinkError, park::block_on};
+use crate::{ErrorKind, SinkError, park::block_on};
 
 /// The end of a close or flush that has already begun.
 ///
@@ -44,18 +44,23 @@ impl<'a> Closing<'a> {
     }
 
     /// All of them, side by side; the result tells of every error.
+    ///
+    /// When one says that waiting for it would deadlock, the others are not waited for either: they
+    /// may depend on it.
     pub fn all(closings: impl IntoIterator<Item = Closing<'a>>) -> Self {
         let mut closings: Vec<_> = closings.into_iter().collect();
         let mut errors = Vec::new();
         Self::new(std::future::poll_fn(move |cx| {
+            let mut stuck = false;
             closings.retain_mut(|closing| match Pin::new(closing).poll(cx) {
                 Poll::Pending => true,
                 Poll::Ready(result) => {
+                    stuck |= matches!(&result, Err(e) if e.kind() == ErrorKind::WouldDeadlock);
                     errors.extend(result.err());
                     false
                 }
             });
-            if closings.is_empty() {
+            if closings.is_empty() || stuck {
                 let error = SinkError::combine(std::mem::take(&mut errors));
                 Poll::Ready(error.map_or(Ok(()), Err))
             } else {
@@ -104,7 +109,6 @@ impl fmt::Debug for Closing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
 
     #[test]
     fn all_waits_for_every_one_and_tells_every_error() {

@@ -42,16 +42,13 @@ impl Waiters {
         self.wakers.push(Some(waker.clone()));
     }
 
-    /// Forgets the waker of `ticket`, if it still sleeps.
-    pub fn cancel(&mut self, ticket: &mut Option<Ticket>) {
-        if let Some(known) = self.place(ticket.take()) {
-            *known = None;
-        }
-        // A lone sleeper that leaves, as a timer does again and again, leaves nothing behind.
-        if self.wakers.iter().rev().take_while(|waker| waker.is_none()).count() == self.wakers.len()
-        {
-            drop(self.take());
-        }
+    /// Forgets the waker of `ticket`, if it still sleeps. The waker is to be dropped outside the
+    /// lock: it may be the last to hold a task, and all that the task holds.
+    pub fn cancel(&mut self, ticket: &mut Option<Ticket>) -> Option<Waker> {
+        let left = self.place(ticket.take())?.take();
+        // Those who leave last leave nothing behind, and one who comes and goes no more than that.
+        while self.wakers.pop_if(|last| last.is_none()).is_some() {}
+        left
     }
 
     /// Takes all of them, to be woken once the lock is released.
@@ -123,7 +120,7 @@ mod tests {
         waiters.register(&mut a, &first_waker);
         waiters.register(&mut b, &third_waker);
         waiters.register(&mut a, &second_waker);
-        waiters.cancel(&mut b);
+        assert!(waiters.cancel(&mut b).is_some());
         waiters.take().wake();
         let woken = [&first, &second, &third].map(|count| count.0.load(Ordering::Relaxed));
         assert_eq!(woken, [0, 1, 0]);
@@ -138,7 +135,7 @@ mod tests {
         waiters.register(&mut a, &early_waker);
         waiters.take().wake();
         waiters.register(&mut b, &late_waker);
-        waiters.cancel(&mut a);
+        assert!(waiters.cancel(&mut a).is_none());
         waiters.take().wake();
         assert_eq!(early.0.load(Ordering::Relaxed), 1);
         assert_eq!(late.0.load(Ordering::Relaxed), 1);
@@ -150,7 +147,7 @@ mod tests {
         let mut ticket = None;
         for _ in 0..100 {
             waiters.register(&mut ticket, Waker::noop());
-            waiters.cancel(&mut ticket);
+            assert!(waiters.cancel(&mut ticket).is_some());
         }
         assert!(waiters.is_empty());
     }

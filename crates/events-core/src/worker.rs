@@ -1,29 +1,41 @@
-use std::{
-    fmt,
-    future::{poll_fn, ready},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use crate::{
-    AsyncSink, Close, Closing, ErrorKind, Event, Flow, Outlet, Sink, SinkError,
+    Deliver, Event, Groups, Outlet, OutletParts, SinkError,
     clock::{self, Sleep},
     feed::{Chunk, Reader},
+    groups::Group,
     isolate,
+    outlet::Flow,
+    seat::Seat,
 };
 
-/// Drives one [`Reader`] into one sink until all is delivered or given up: the one loop under
-/// every queue and subscription, on threads and in tasks.
+/// How many events a worker delivers before other tasks have a turn: what tokio grants a task.
+const TURN: usize = 128;
+/// How many events a sink takes without waiting before it may share a worker again.
+const CALM: usize = 128;
+
+/// Drives one [`Reader`] into a sink, or into many at once, until all is delivered or given up: the
+/// one loop under every queue and subscription, on threads and in tasks.
 ///
-/// Dropping it, even before it ran, ends the account: what is pending is dropped, and closers are
+/// Dropping it, even before it ran, ends the accounts: what is pending is dropped, and closers are
 /// told.
 pub struct Worker<E: Event + Clone, D> {
     reader: Reader<E>,
-    outlet: Arc<Outlet<E>>,
-    sink: D,
+    seat: Arc<Seat<E>>,
+    /// Those who have yet to see the chunk at hand.
+    members: Vec<Member<E, D>>,
+    /// Those who have seen it.
+    done: Vec<Member<E, D>>,
+    /// The chunk that a worker it was forked from had at hand.
+    begun: Option<Arc<Chunk<E>>>,
     linger: Linger,
+    groups: Option<Arc<Groups<E, D>>>,
+    group: Option<Arc<Group<E, D>>>,
+    /// How many events were delivered since a sink last waited.
+    calm: usize,
+    /// How many events were delivered in this turn.
+    spent: usize,
 }
 
 /// How long a worker waits for how many events.
@@ -40,149 +52,279 @@ impl Linger {
     pub const NONE: Self = Self { events: 1, limit: Duration::ZERO };
 }
 
+/// A sink with its account, which ends with it.
+pub(crate) struct Member<E: Event + Clone, D> {
+    outlet: Arc<Outlet<E>>,
+    sink: D,
+}
+
+impl<E: Event + Clone, D> Member<E, D> {
+    /// See [`Outlet::sit`].
+    pub(crate) fn sit(&self, seat: &Arc<Seat<E>>) -> bool {
+        self.outlet.sit(seat)
+    }
+}
+
+impl<E: Event + Clone, D> Drop for Member<E, D> {
+    fn drop(&mut self) {
+        self.outlet.worker_dropped();
+    }
+}
+
+/// What a worker that asks for more is told.
+enum Next<E> {
+    Chunk(Arc<Chunk<E>>),
+    /// Somebody called.
+    Attend,
+    /// There is and will be no more.
+    End,
+}
+
 impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
-    /// The worker that settles what `reader` reads with `outlet`.
-    pub const fn new(reader: Reader<E>, outlet: Arc<Outlet<E>>, sink: D, linger: Linger) -> Self {
-        Self { reader, outlet, sink, linger }
+    /// The worker that delivers what `reader` reads to `sink`, and the account of it.
+    pub fn new(
+        reader: Reader<E>,
+        sink: D,
+        linger: Linger,
+        parts: OutletParts<E>,
+    ) -> (Arc<Outlet<E>>, Self) {
+        let seat = Arc::new(Seat::new(None));
+        let outlet = Arc::new(Outlet::new(&reader, parts, Arc::clone(&seat)));
+        let member = Member { outlet: Arc::clone(&outlet), sink };
+        let worker = Self {
+            reader,
+            seat,
+            members: vec![member],
+            done: Vec::new(),
+            begun: None,
+            linger,
+            groups: None,
+            group: None,
+            calm: CALM,
+            spent: 0,
+        };
+        (outlet, worker)
     }
 
-    /// Delivers all there is and will be, then closes the sink.
+    /// Has it share workers with others of its kind.
+    pub fn among(mut self, groups: Arc<Groups<E, D>>) -> Self {
+        self.groups = Some(groups);
+        self
+    }
+
+    /// Delivers all there is and will be, then closes the sinks.
     pub async fn run(mut self) {
-        let mut chunk = None;
-        let mut flow = Flow::Go;
-        while flow == Flow::Go {
-            chunk = self.next().await;
-            let Some(chunk) = &chunk else { break };
-            flow = self.deliver(chunk).await;
-            // Tasks share their thread: one run of events at a time.
-            yield_now().await;
+        if let Some(chunk) = self.begun.take() {
+            self.pass(Some(&chunk)).await;
         }
-        self.give_up_rest(chunk).await;
-        let mut closing = pin!(self.outlet.close_sink());
-        let closed = poll_fn(|cx| match closing.as_mut().poll(cx) {
-            Poll::Ready(closed) => Poll::Ready(closed),
-            // Whoever takes over closes the sink too.
-            Poll::Pending => self.outlet.poll_taken(cx).map(Ok),
-        });
-        self.outlet.finish(closed.await.err());
+        while !self.joins_others() {
+            let next = self.next().await;
+            self.welcome();
+            match next {
+                Next::Chunk(chunk) => {
+                    self.seat.enter(&chunk);
+                    self.pass(Some(&chunk)).await;
+                }
+                Next::Attend => self.pass(None).await,
+                Next::End => {
+                    while let Some(member) = self.members.pop() {
+                        self.finish(member, None).await;
+                    }
+                }
+            }
+        }
     }
 
-    /// The next chunk; `None` when there is nothing to deliver any more.
-    async fn next(&mut self) -> Option<Arc<Chunk<E>>> {
-        let Self { reader, outlet, linger, .. } = self;
+    /// Whether nobody is left to deliver to, or all have gone to another worker.
+    fn joins_others(&mut self) -> bool {
+        let at = self.reader.at();
+        if let Some(groups) = &self.groups {
+            if self.members.is_empty() {
+                self.members
+                    .extend(self.group.take().map(|own| groups.close(&own)).into_iter().flatten());
+            } else if self.calm >= CALM && self.reader.feed().head() == at {
+                self.group = groups.join(&mut self.members, self.group.take(), &self.seat, at);
+            }
+        }
+        self.members.is_empty()
+    }
+
+    /// Takes in those who have joined.
+    fn welcome(&mut self) {
+        if let Some(group) = &self.group {
+            group.go_on(&mut self.members);
+        }
+    }
+
+    /// What to do next, when there is something.
+    async fn next(&mut self) -> Next<E> {
+        let Self { reader, seat, group, linger, spent, .. } = self;
+        let next = |chunk: Option<_>| Poll::Ready(chunk.map_or(Next::End, Next::Chunk));
         let mut alarm: Option<Sleep> = None;
         poll_fn(|cx| {
             if let Poll::Ready(chunk) = reader.poll_chunk(cx, linger.events) {
-                return Poll::Ready(chunk);
+                return next(chunk);
             }
             if linger.events > 1
-                && let Some(since) = outlet.feed().since(reader.at())
+                && let Some(since) = reader.feed().since(reader.at())
             {
                 let left =
                     || linger.limit.saturating_sub(clock::now().saturating_duration_since(since));
                 let alarm = alarm.get_or_insert_with(|| clock::sleep(left()));
-                if pin!(alarm).poll(cx).is_ready() {
-                    return reader.poll_chunk(cx, 1);
+                if pin!(alarm).poll(cx).is_ready()
+                    && let Poll::Ready(chunk) = reader.poll_chunk(cx, 1)
+                {
+                    return next(chunk);
                 }
             }
-            outlet.poll_stop(reader.at(), cx).map(|()| None)
+            *spent = 0;
+            if let Some(group) = group {
+                group.dry(reader.at());
+            }
+            if seat.rest(cx.waker()) { Poll::Pending } else { Poll::Ready(Next::Attend) }
         })
         .await
     }
 
-    /// Gives the sink what it has not had of `chunk`.
-    async fn deliver(&mut self, chunk: &Arc<Chunk<E>>) -> Flow {
-        let mut flow = self.outlet.enter(chunk);
-        while flow == Flow::Go {
-            flow = match self.deliver_until_panic(chunk).await {
-                Ok(flow) => return flow,
-                Err(panicked) => self.fail_one(chunk, &panicked),
-            };
-        }
-        flow
-    }
-
-    /// The same as far as it goes without a panic.
-    async fn deliver_until_panic(&mut self, chunk: &Chunk<E>) -> Result<Flow, SinkError> {
-        let Self { reader, outlet, sink, .. } = self;
-        let mut run = pin!(deliver_run(reader, outlet, sink, chunk));
-        poll_fn(|cx| match isolate::call(outlet.id(), || run.as_mut().poll(cx)) {
-            Ok(Poll::Ready(flow)) => Poll::Ready(Ok(flow)),
-            Ok(Poll::Pending) => outlet.poll_taken(cx).map(|()| Ok(Flow::Stop)),
-            Err(panicked) => Poll::Ready(Err(panicked)),
-        })
-        .await
-    }
-
-    /// Settles the events over which the sink panicked.
-    fn fail_one(&mut self, chunk: &Chunk<E>, panicked: &SinkError) -> Flow {
-        let events = chunk.from(self.reader.at());
-        let events = &events[..self.sink.span(events.len())];
-        let flow = self.outlet.fail(events, panicked);
-        self.reader.advance_to(self.reader.at() + events.len() as u64);
-        flow
-    }
-
-    /// Hands on what will not be delivered, if the worker was stopped before its end.
-    async fn give_up_rest(&mut self, mut chunk: Option<Arc<Chunk<E>>>) {
-        let gone = self.outlet.is_gone();
-        let closed = SinkError::new(ErrorKind::Closed, "the destination has closed");
-        let given_up =
-            SinkError::new(ErrorKind::Undelivered, "given up when the queue was aborted");
-        let reader = &mut self.reader;
-        while !self.outlet.is_taken() {
-            skip_lag(reader, &self.outlet);
-            let Some(chunk) = chunk.take().or_else(|| reader.try_chunk()) else { return };
-            let left = self.outlet.stop().saturating_sub(reader.at()) as usize;
-            let events = chunk.from(reader.at());
-            let events = &events[..events.len().min(left)];
-            if gone {
-                self.outlet.fail(events, &closed);
+    /// Gives `chunk`, if there is one, to each sink in turn, and looks after who called.
+    async fn pass(&mut self, chunk: Option<&Arc<Chunk<E>>>) {
+        while let Some(member) = self.members.pop() {
+            let flow = self.deliver(&member, chunk).await;
+            let outlet = &member.outlet;
+            if flow == Flow::Go && outlet.reached() < outlet.stop() {
+                self.done.push(member);
             } else {
-                self.outlet.abandon(events, &given_up);
+                self.finish(member, chunk).await;
             }
-            reader.advance_to(reader.at() + events.len() as u64);
-            if left == 0 {
-                return;
+            if let Some(chunk) = chunk {
+                self.spent += chunk.len();
+                self.calm = self.calm.saturating_add(chunk.len());
+                if self.spent >= TURN {
+                    self.spent = 0;
+                    yield_now().await;
+                }
             }
-            yield_now().await;
         }
+        std::mem::swap(&mut self.members, &mut self.done);
+        if let Some(chunk) = chunk {
+            self.reader.advance_to(chunk.end());
+        }
+    }
+
+    /// Gives one sink what it has not had of `chunk`.
+    async fn deliver(&mut self, member: &Member<E, D>, chunk: Option<&Arc<Chunk<E>>>) -> Flow {
+        let Member { outlet, sink } = member;
+        if outlet.is_called() && outlet.publish() == Flow::Stop {
+            return Flow::Stop;
+        }
+        let Some(events) = chunk else { return Flow::Go };
+        loop {
+            // Somebody may wait for each event of a sink that is alone, and it may be slow.
+            let prompt = self.members.is_empty() && self.done.is_empty();
+            let run = deliver_run(outlet, sink, events, prompt);
+            let flow = match self.drive(outlet, chunk, run).await {
+                None => return Flow::Stop,
+                Some(Ok(flow)) => return flow,
+                Some(Err(panicked)) => {
+                    // The events over which it panicked have failed; it goes on with the next.
+                    let events = events.from(outlet.reached());
+                    if events.is_empty() {
+                        return Flow::Go;
+                    }
+                    outlet.fail(&events[..sink.span(events.len())], &panicked)
+                }
+            };
+            if flow == Flow::Stop {
+                return flow;
+            }
+        }
+    }
+
+    /// Ends the account of one sink: hands on what will not be delivered, and closes the sink.
+    async fn finish(&mut self, member: Member<E, D>, chunk: Option<&Arc<Chunk<E>>>) {
+        let outlet = &member.outlet;
+        outlet.give_up_rest("given up by an abort");
+        let closed = self.drive(outlet, chunk, outlet.close_sink()).await;
+        outlet.finish(closed.and_then(|closed| closed.and_then(|closed| closed).err()));
+    }
+
+    /// Polls what a sink does; its panic is an error. The other members do not wait for it. `None`
+    /// if a closer has lost patience and ended the account.
+    async fn drive<T>(
+        &mut self,
+        outlet: &Outlet<E>,
+        chunk: Option<&Arc<Chunk<E>>>,
+        future: impl Future<Output = T>,
+    ) -> Option<Result<T, SinkError>> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match isolate::call(self.seat.id(), || future.as_mut().poll(cx)) {
+            Ok(Poll::Ready(output)) => Poll::Ready(Some(Ok(output))),
+            Err(panicked) => Poll::Ready(Some(Err(panicked))),
+            Ok(Poll::Pending) => {
+                self.spent = 0;
+                outlet.publish();
+                self.fork(outlet, chunk);
+                outlet.poll_ended(cx).map(|()| None)
+            }
+        })
+        .await
+    }
+
+    /// Leaves this task to the sink that waits; the others go on in a new one.
+    fn fork(&mut self, waiting: &Outlet<E>, chunk: Option<&Arc<Chunk<E>>>) {
+        self.calm = 0;
+        let Some(groups) = &self.groups else { return };
+        if self.members.is_empty() && self.done.is_empty() {
+            return;
+        }
+        let seat = Arc::new(Seat::new(chunk.cloned()));
+        if waiting.sit(&seat) {
+            seat.call();
+        }
+        groups.spawn(Self {
+            reader: self.reader.clone(),
+            seat: std::mem::replace(&mut self.seat, seat),
+            members: std::mem::take(&mut self.members),
+            done: std::mem::take(&mut self.done),
+            begun: chunk.cloned(),
+            linger: self.linger,
+            groups: self.groups.clone(),
+            group: self.group.take(),
+            calm: CALM,
+            spent: 0,
+        });
     }
 }
 
-/// Delivers the events of `chunk` that `reader` has yet to read, one after the other.
+/// Delivers the events of `chunk` that the sink has not had yet, one after the other.
 async fn deliver_run<E: Event + Clone, D: Deliver<E>>(
-    reader: &mut Reader<E>,
     outlet: &Outlet<E>,
     sink: &D,
     chunk: &Chunk<E>,
+    prompt: bool,
 ) -> Flow {
     loop {
-        skip_lag(reader, outlet);
-        let at = reader.at();
+        let lag = outlet.lagging();
+        if lag > 0 && outlet.lag(lag) == Flow::Stop {
+            return Flow::Stop;
+        }
+        let at = outlet.reached();
         let events = chunk.from(at);
         let left = outlet.stop().saturating_sub(at).min(events.len() as u64) as usize;
         if left == 0 {
-            return Flow::Go;
+            return outlet.publish();
         }
         let events = &events[..sink.span(left)];
         let flow = match sink.deliver(events).await {
-            Ok(()) => outlet.settle(events.len() as u64),
+            Ok(()) => {
+                outlet.settle(events.len() as u64);
+                if prompt || outlet.is_called() { outlet.publish() } else { Flow::Go }
+            }
             Err(error) => outlet.fail(events, &error),
         };
-        reader.advance_to(at + events.len() as u64);
         if flow == Flow::Stop {
             return flow;
         }
-    }
-}
-
-/// Leaves out what lies further behind than the reader's bound allows.
-fn skip_lag<E: Event + Clone>(reader: &mut Reader<E>, outlet: &Outlet<E>) {
-    let lag = reader.lag();
-    if lag > 0 {
-        outlet.skip(lag);
-        reader.advance_to(reader.at() + lag);
     }
 }
 
@@ -201,69 +343,17 @@ async fn yield_now() {
 
 impl<E: Event + Clone, D> Drop for Worker<E, D> {
     fn drop(&mut self) {
-        self.outlet.worker_dropped();
+        if let (Some(groups), Some(group)) = (&self.groups, &self.group) {
+            drop(groups.close(group));
+        }
     }
 }
 
 impl<E: Event + Clone, D> fmt::Debug for Worker<E, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("outlet", &self.outlet).finish_non_exhaustive()
-    }
-}
-
-/// How a sink is given events that lie side by side.
-pub trait Deliver<E>: Send + Sync {
-    /// How many of `available` events it is given at once.
-    fn span(&self, available: usize) -> usize;
-
-    /// Writes `events`, as many as [`span`](Self::span) said.
-    fn deliver(&self, events: &[E]) -> impl Future<Output = Result<(), SinkError>> + Send;
-}
-
-/// One after the other, to a sink of `E`.
-#[derive(Debug)]
-pub struct Each<S>(pub S);
-
-impl<E: Event, S: AsyncSink<E>> Deliver<E> for Each<S> {
-    fn span(&self, _available: usize) -> usize {
-        1
-    }
-
-    fn deliver(&self, events: &[E]) -> impl Future<Output = Result<(), SinkError>> + Send {
-        self.0.write(&events[0])
-    }
-}
-
-/// All at once, to a sink of `[E]`.
-#[derive(Debug)]
-pub struct Batches<S>(pub S);
-
-impl<E: Event, S: AsyncSink<[E]>> Deliver<E> for Batches<S> {
-    fn span(&self, available: usize) -> usize {
-        available
-    }
-
-    fn deliver(&self, events: &[E]) -> impl Future<Output = Result<(), SinkError>> + Send {
-        self.0.write(events)
-    }
-}
-
-/// A sink for threads in the place of one for tasks; each write blocks whoever polls it.
-#[derive(Debug)]
-pub struct Blocking<S>(pub S);
-
-impl<S: Close> Close for Blocking<S> {
-    fn close(&self) -> Closing<'_> {
-        self.0.close()
-    }
-
-    fn abort(&self) {
-        self.0.abort();
-    }
-}
-
-impl<E: ?Sized + Event, S: Sink<E>> AsyncSink<E> for Blocking<S> {
-    fn write(&self, event: &E) -> impl Future<Output = Result<(), SinkError>> + Send {
-        ready(self.0.write(event))
+        f.debug_struct("Worker")
+            .field("reader", &self.reader)
+            .field("sinks", &(self.members.len() + self.done.len()))
+            .finish_non_exhaustive()
     }
 }

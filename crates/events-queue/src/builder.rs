@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData, sync::Arc, thread, time::Duration};
 
 use events_core::{
     AsyncSink, Batches, Blocking, Close, ConfigError, DeadLetter, Deliver, Each, Event, Linger,
-    Outlet, OutletParts, Position, Sink, Worker, feed::Feed, park::block_on,
+    OutletParts, Position, Sink, Worker, feed::Feed, park::block_on,
 };
 
 use crate::{Overflow, Queue};
@@ -220,19 +220,18 @@ impl<E: Event + Clone, M> Builder<E, M> {
             feed = feed.bounded(capacity as u64, Arc::clone(&position));
         }
         let reader = Arc::new(feed).reader(bound);
-        let outlet = Arc::new(Outlet::new(
-            &reader,
-            OutletParts {
-                sink,
-                dead_letter: self.dead_letter,
-                name: self.name,
-                owns_feed: true,
-                driven_by_future,
-                span: span as u64,
-                position,
-            },
-        ));
-        let worker = Worker::new(reader, Arc::clone(&outlet), deliver, linger);
+        let parts = OutletParts {
+            sink,
+            dead_letter: self.dead_letter,
+            name: self.name,
+            owns_feed: true,
+            driven_by_future,
+            span: span as u64,
+            disconnect: false,
+            position,
+            on_end: None,
+        };
+        let (outlet, worker) = Worker::new(reader, deliver, linger, parts);
         Ok((Queue::new(outlet, overflow), worker))
     }
 

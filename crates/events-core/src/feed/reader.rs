@@ -103,10 +103,10 @@ impl<E> Clone for Reader<E> {
 impl<E> Drop for Reader<E> {
     fn drop(&mut self) {
         let mut log = self.feed.log.lock();
-        log.sleeping().cancel(&mut self.ticket);
+        let waker = log.sleeping().cancel(&mut self.ticket);
         let unneeded = log.leave(self.next, self.bound);
         drop(log);
-        drop(unneeded);
+        drop((waker, unneeded));
     }
 }
 

@@ -1,0 +1,346 @@
+//! The handle's side: flush, close and abort, and the end of the account.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use super::{Outlet, State};
+use crate::{
+    Closing, ErrorKind, Event, SinkError, Waiters, clock, feed::Chunk, isolate, seat::Seat,
+    sync::Ordering, waiters::Ticket,
+};
+
+/// How long a worker has after an abort before the closer takes over what it holds.
+const GRACE: Duration = Duration::from_millis(100);
+/// How long an aborted sink has to close before the closer goes on without it.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+impl<E: Event + Clone> Outlet<E> {
+    /// Whether waiting for this outlet, here and in this poll, would wait for ever.
+    ///
+    /// # Errors
+    /// `WouldDeadlock`, which says why.
+    pub fn check_wait(&self) -> Result<(), SinkError> {
+        self.check_wait_at(&self.seat())
+    }
+
+    fn check_wait_at(&self, seat: &Seat<E>) -> Result<(), SinkError> {
+        if isolate::is_inside(seat.id()) {
+            return Err(SinkError::would_deadlock(
+                "this is called from inside a sink that the same worker delivers to; \
+                 close or flush without waiting, or wait elsewhere",
+            ));
+        }
+        if self.parts.driven_by_future && clock::blocks_a_runtime() {
+            return Err(SinkError::would_deadlock(
+                "the worker is a task of this async runtime, which a blocking wait may starve; \
+                 `.await` instead",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Ends once all that was written before is settled.
+    pub fn flush(&self) -> Closing<'_> {
+        let target = self.feed.head().min(self.stop());
+        let mut sleeper = Sleeper::new(self, |state| &mut state.flushing);
+        self.feed.hurry();
+        Closing::new(poll_fn(move |cx| {
+            let mut state = self.state.lock();
+            if let Some(outcome) = &state.outcome {
+                return Poll::Ready(outcome.clone());
+            }
+            if self.reached() >= target && !state.handing_over {
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(error) = self.check_wait_at(&state.seat) {
+                return Poll::Ready(Err(error));
+            }
+            state.flush_at = state.flush_at.min(target);
+            sleeper.register(&mut state, cx);
+            // The worker may have come that far before it could see the flag.
+            self.parts.position.call();
+            if self.reached() < target || state.handing_over {
+                return Poll::Pending;
+            }
+            Poll::Ready(Ok(()))
+        }))
+    }
+
+    /// Takes no more events, delivers what was accepted, closes the sink. Waiting is up to the
+    /// [`Closing`].
+    pub fn close(&self) -> Closing<'_> {
+        self.begin_close();
+        Closing::new(self.end())
+    }
+
+    /// The same, but at the end of `limit` what is left is given up: see [`abort`](Self::abort).
+    pub fn close_within(&self, limit: Duration) -> Closing<'_> {
+        self.begin_close();
+        let deadline = clock::sleep(limit);
+        Closing::new(async move {
+            if let Some(outcome) = before(self.end(), deadline).await {
+                return outcome;
+            }
+            tracing::warn!(queue = self.name(), "the close ran into its deadline");
+            self.abort();
+            self.end().await
+        })
+    }
+
+    /// Takes no more events. The worker delivers those it has, closes the sink and ends.
+    pub fn begin_close(&self) {
+        if self.parts.owns_feed {
+            self.feed.close();
+        } else {
+            let state = self.state.lock();
+            // Under the lock, so that it agrees with what the account says.
+            self.stop.fetch_min(self.feed.head(), Ordering::AcqRel);
+            drop(state);
+            self.call();
+        }
+    }
+
+    /// Takes no more events and gives up those it has.
+    pub fn abort(&self) {
+        self.begin_close();
+        let mut state = self.state.lock();
+        if state.outcome.is_some() {
+            return;
+        }
+        state.aborted = true;
+        let ending = state.ending.take();
+        let seat = Arc::clone(&state.seat);
+        drop(state);
+        if let Err(panicked) = isolate::call(seat.id(), || self.parts.sink.abort()) {
+            let error = &panicked as &dyn std::error::Error;
+            tracing::error!(queue = self.name(), error, "the sink panicked when aborted");
+        }
+        ending.wake();
+        self.call();
+    }
+
+    /// Has the worker look after this outlet, even if it sleeps.
+    fn call(&self) {
+        self.parts.position.call();
+        self.seat().call();
+    }
+
+    /// The end of the worker, or of the patience with it.
+    pub async fn end(&self) -> Result<(), SinkError> {
+        if let Some(outcome) = before(self.outcome(), self.grace()).await {
+            return outcome;
+        }
+        self.give_up_rest("the sink did not answer before the deadline");
+        // The worker may be stuck inside the sink, so the sink is closed from here.
+        let closed = before(self.close_sink(), clock::sleep(CLOSE_GRACE)).await;
+        let closed = closed.unwrap_or_else(|| {
+            Err(SinkError::new(ErrorKind::Unavailable, "the sink did not close in time"))
+        });
+        self.finish(closed.err());
+        self.outcome().await
+    }
+
+    /// The result, once there is one.
+    async fn outcome(&self) -> Result<(), SinkError> {
+        let mut sleeper = Sleeper::new(self, |state| &mut state.ending);
+        poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if let Some(outcome) = &state.outcome {
+                return Poll::Ready(outcome.clone());
+            }
+            if let Err(error) = self.check_wait_at(&state.seat) {
+                return Poll::Ready(Err(error));
+            }
+            sleeper.register(&mut state, cx);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Ends a moment after an abort; never without one.
+    async fn grace(&self) {
+        // Whoever aborts wakes those who wait for the outcome, which this is polled along with.
+        poll_fn(|_| if self.state.lock().aborted { Poll::Ready(()) } else { Poll::Pending }).await;
+        clock::sleep(GRACE).await;
+    }
+
+    /// Closes the sink; a panic becomes an error.
+    pub(crate) async fn close_sink(&self) -> Result<(), SinkError> {
+        let mut closing = isolate::call(self.seat().id(), || self.parts.sink.close())?;
+        poll_fn(|cx| {
+            isolate::call(self.seat().id(), || pin!(&mut closing).poll(cx))
+                .unwrap_or_else(|panicked| Poll::Ready(Err(panicked)))
+        })
+        .await
+    }
+
+    /// Whether a closer has ended the account while the worker waits inside the sink. Otherwise the
+    /// worker is woken when that happens.
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // In this order: whoever ends the account calls at the seat afterwards.
+        self.seat().hear(cx.waker());
+        if self.has_ended() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Settles all that is left as not delivered and hands it on, the first time it is called.
+    /// Afterwards the worker's answers are ignored.
+    pub(crate) fn give_up_rest(&self, why: &'static str) {
+        let mut state = self.state.lock();
+        if state.taken.is_some() || state.outcome.is_some() {
+            return;
+        }
+        let rest = self.rest(&state);
+        let count = rest.count();
+        if state.gone.is_some() && !self.parts.disconnect {
+            state.failed += count;
+        } else {
+            state.abandoned += count;
+            state.undelivered += count;
+        }
+        state.skipped += rest.end - self.reached() - count;
+        state.taken = Some(rest.end);
+        let error = state.gone.clone();
+        let error = error.unwrap_or_else(|| SinkError::new(ErrorKind::Undelivered, why));
+        let flushing = state.flushing.take();
+        drop(state);
+        for (chunk, from, to) in rest.parts {
+            if from < to {
+                self.hand_over(&chunk.from(from)[..(to - from) as usize], &error);
+            }
+        }
+        flushing.wake();
+        self.call();
+    }
+
+    /// What lies between where the sink has come and where the account ends.
+    fn rest(&self, state: &State<E>) -> Rest<E> {
+        let reached = self.reached();
+        let end = self.feed.head().min(self.stop()).max(reached);
+        let current = state.seat.current();
+        // What the sink holds is no part of the lag.
+        let held = match &current {
+            Some(chunk) if chunk.end() > reached => {
+                chunk.end().min(reached + self.parts.span).min(end)
+            }
+            _ => reached,
+        };
+        let lagging = self.bound.map_or(0, |bound| end.saturating_sub(bound));
+        let mut rest = Rest { end, parts: Vec::new() };
+        let mut next = held.max(lagging);
+        let log = self.feed.from(next);
+        if let Some(chunk) = current {
+            rest.add(Arc::clone(&chunk), reached, held);
+            next = next.max(rest.add(chunk, next, end));
+        }
+        for chunk in log {
+            next = next.max(rest.add(chunk, next, end));
+        }
+        rest
+    }
+
+    /// Records the end, the first time it is called, and tells everybody.
+    pub(crate) fn finish(&self, close_error: Option<SinkError>) {
+        let mut state = self.state.lock();
+        if state.outcome.is_some() {
+            return;
+        }
+        let undelivered =
+            (state.undelivered > 0).then(|| SinkError::undelivered_events(state.undelivered));
+        let gone = state.gone.clone();
+        let error = SinkError::combine([undelivered, gone, close_error].into_iter().flatten());
+        let outcome = error.map_or(Ok(()), Err);
+        state.outcome = Some(outcome.clone());
+        let ending = state.ending.take();
+        let flushing = state.flushing.take();
+        drop(state);
+        if self.parts.owns_feed {
+            self.feed.close();
+        }
+        ending.wake();
+        flushing.wake();
+        self.call();
+        if let Some(on_end) = &self.parts.on_end {
+            on_end(&outcome);
+        }
+    }
+
+    /// The worker is gone, perhaps before its end.
+    pub(crate) fn worker_dropped(&self) {
+        if self.has_ended() {
+            return;
+        }
+        self.begin_close();
+        self.give_up_rest("the worker was dropped");
+        // Begins the close; there is nobody left to wait for it.
+        let begun = isolate::call(self.seat().id(), || drop(self.parts.sink.close()));
+        let dropped = SinkError::new(ErrorKind::Closed, "the worker was dropped");
+        self.finish(SinkError::combine([dropped].into_iter().chain(begun.err())));
+    }
+}
+
+/// The events that will not be delivered.
+struct Rest<E> {
+    end: u64,
+    /// Runs of events, some empty: the chunk, and the sequence numbers from and to which. It holds
+    /// every chunk looked at, so that none is dropped under a lock.
+    parts: Vec<(Arc<Chunk<E>>, u64, u64)>,
+}
+
+impl<E> Rest<E> {
+    /// Adds what `chunk` holds from sequence number `from` up to `to`; where it ends.
+    fn add(&mut self, chunk: Arc<Chunk<E>>, from: u64, to: u64) -> u64 {
+        let end = chunk.end();
+        self.parts.push((chunk, from, to.min(end)));
+        end
+    }
+
+    fn count(&self) -> u64 {
+        self.parts.iter().map(|(_, from, to)| to.saturating_sub(*from)).sum()
+    }
+}
+
+/// A place among those who wait for an outlet, left when dropped.
+struct Sleeper<'a, E> {
+    outlet: &'a Outlet<E>,
+    among: fn(&mut State<E>) -> &mut Waiters,
+    ticket: Option<Ticket>,
+}
+
+impl<'a, E> Sleeper<'a, E> {
+    fn new(outlet: &'a Outlet<E>, among: fn(&mut State<E>) -> &mut Waiters) -> Self {
+        Self { outlet, among, ticket: None }
+    }
+
+    fn register(&mut self, state: &mut State<E>, cx: &Context<'_>) {
+        (self.among)(state).register(&mut self.ticket, cx.waker());
+    }
+}
+
+impl<E> Drop for Sleeper<'_, E> {
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            let mut state = self.outlet.state.lock();
+            let left = (self.among)(&mut state).cancel(&mut self.ticket);
+            drop(state);
+            drop(left);
+        }
+    }
+}
+
+/// The output of `future`, unless `limit` ends first.
+async fn before<T>(future: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
+    let (mut future, mut limit) = (pin!(future), pin!(limit));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => {
+            ready!(limit.as_mut().poll(cx));
+            Poll::Ready(None)
+        }
+    })
+    .await
+}

@@ -1,0 +1,137 @@
+//! The worker's side: each event is settled, and whoever waits for that is told.
+
+use std::sync::Arc;
+
+use super::{Flow, Outlet, State};
+use crate::{DeadLetter, ErrorKind, Event, SinkError, isolate, seat::Seat, sync::Ordering};
+
+impl<E: Event + Clone> Outlet<E> {
+    /// The sink has committed `count` more events. Others hear of it when this is
+    /// [published](Self::publish).
+    pub(crate) fn settle(&self, count: u64) {
+        self.reached.store(self.reached() + count, Ordering::Release);
+    }
+
+    /// Tells those who wait how far the sink has come.
+    pub(crate) fn publish(&self) -> Flow {
+        let position = &self.parts.position;
+        let called = match self.reached().saturating_sub(position.settled()) {
+            0 => position.is_called(),
+            count => position.advance(count),
+        };
+        if called { self.attend() } else { Flow::Go }
+    }
+
+    /// Whether somebody wants attention, so that there is something to [publish](Self::publish).
+    pub(crate) fn is_called(&self) -> bool {
+        self.parts.position.is_called()
+    }
+
+    /// The sink refused these events for good.
+    pub(crate) fn fail(&self, events: &[E], error: &SinkError) -> Flow {
+        let count = events.len() as u64;
+        let gone = error.kind() == ErrorKind::Closed;
+        let ours = self.claim(count, |state| {
+            state.failed += count;
+            if state.aborted {
+                state.undelivered += count;
+            }
+            if gone {
+                let why = "the destination closed before its queue did";
+                state.gone = Some(SinkError::new(ErrorKind::Closed, why));
+            }
+            state.handing_over = true;
+        });
+        if !ours {
+            return Flow::Stop;
+        }
+        if gone {
+            self.begin_close();
+        }
+        self.hand_over(events, error);
+        self.state.lock().handing_over = false;
+        self.publish()
+    }
+
+    /// How many events it has to skip to be within its bound again.
+    pub(crate) fn lagging(&self) -> u64 {
+        let Some(bound) = self.bound else { return 0 };
+        self.feed.head().saturating_sub(self.reached()).saturating_sub(bound)
+    }
+
+    /// The worker lags by `count` events more than its bound allows: it skips them, or ends.
+    pub(crate) fn lag(&self, count: u64) -> Flow {
+        if self.parts.disconnect {
+            let why = "the sink lagged too far behind and was disconnected";
+            self.state.lock().gone = Some(SinkError::new(ErrorKind::Closed, why));
+            tracing::warn!(queue = self.name(), count, "disconnected: the sink lags");
+            self.begin_close();
+        } else if self.claim(count, |state| state.skipped += count) {
+            tracing::warn!(queue = self.name(), count, "dropped the oldest events: the sink lags");
+        }
+        self.publish()
+    }
+
+    /// Settles `count` events as not delivered, unless somebody else has.
+    fn claim(&self, count: u64, account: impl FnOnce(&mut State<E>)) -> bool {
+        let mut state = self.state.lock();
+        if state.taken.is_some() {
+            return false;
+        }
+        account(&mut state);
+        self.settle(count);
+        true
+    }
+
+    /// Looks after all who want attention.
+    fn attend(&self) -> Flow {
+        self.parts.position.attended();
+        let mut state = self.state.lock();
+        let flushing = state.flushed(self.reached());
+        let flow = state.flow();
+        let again = state.flush_at != u64::MAX || flow == Flow::Stop;
+        drop(state);
+        flushing.wake();
+        let line = self.feed.admit();
+        if again || line {
+            self.parts.position.call();
+        }
+        flow
+    }
+
+    /// The worker sits at `seat` from now on. True if somebody called: perhaps at the seat it left,
+    /// where it is not heard any more, so the caller is to [call](Seat::call) at the new one.
+    #[must_use]
+    pub(crate) fn sit(&self, seat: &Arc<Seat<E>>) -> bool {
+        let before = std::mem::replace(&mut self.state.lock().seat, Arc::clone(seat));
+        drop(before);
+        self.is_called()
+    }
+
+    /// Gives these events to the dead letter.
+    pub(super) fn hand_over(&self, events: &[E], error: &SinkError) {
+        tracing::warn!(
+            queue = self.name(),
+            count = events.len(),
+            kind = %error.kind(),
+            "events were not delivered"
+        );
+        let Some(dead_letter) = &self.parts.dead_letter else { return };
+        let seat = self.seat().id();
+        for event in events {
+            let refused = isolate::call(seat, || {
+                dead_letter.write(&DeadLetter { event: event.clone(), error: error.clone() })
+            });
+            if let Err(refused) = refused.and_then(|result| result) {
+                let kind = refused.kind();
+                tracing::error!(queue = self.name(), %kind, "the dead letter was refused");
+            }
+        }
+    }
+}
+
+impl<E> Outlet<E> {
+    pub(super) fn seat(&self) -> Arc<Seat<E>> {
+        Arc::clone(&self.state.lock().seat)
+    }
+}
