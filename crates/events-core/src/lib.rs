@@ -4,6 +4,9 @@
 mod box_async;
 pub mod clock;
 mod closing;
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
 mod dead_letter;
 mod deliver;
 mod discard;
