@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let strategy = MaxAttempts::new(Breaker::new(1, Duration::from_millis(1))?, 3)?;
     let letters = Arc::new(Memory::new());
     let queue = Queue::builder()
-        .dead_letter(Arc::clone(&letters) as Arc<dyn Sink<DeadLetter<u32>>>)
+        .dead_letter(Arc::clone(&letters))
         .spawn(Retry::new(picky, strategy))?;
 
     for number in 1..=10 {

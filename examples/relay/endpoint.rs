@@ -90,7 +90,7 @@ impl Endpoint {
         let queue = Queue::builder()
             .name(settings.name.as_str())
             .capacity(capacity)
-            .dead_letter(Arc::new(dead_letter))
+            .dead_letter(dead_letter)
             .batch(settings.batch, linger)
             .spawn_tokio(retry_or_gone)?;
 

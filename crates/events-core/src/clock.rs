@@ -5,8 +5,9 @@
 //! wait takes a short-lived thread: slow, but right under every executor.
 
 use std::{
-    pin::Pin,
-    task::{Context, Poll, Waker},
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker, ready},
     thread,
     time::{Duration, Instant},
 };
@@ -44,6 +45,30 @@ pub fn blocks_a_runtime() -> bool {
         return tokio::runtime::Handle::try_current().is_ok();
     }
     false
+}
+
+/// The output of `future`, unless `limit` ends first.
+///
+/// ```
+/// use events_core::{clock, park::block_on};
+/// use std::{future::pending, time::Duration};
+///
+/// let limit = clock::sleep(Duration::from_millis(1));
+/// assert_eq!(block_on(clock::before(pending::<()>(), limit)), None);
+/// ```
+pub async fn before<T>(
+    future: impl Future<Output = T>,
+    limit: impl Future<Output = ()>,
+) -> Option<T> {
+    let (mut future, mut limit) = (pin!(future), pin!(limit));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => {
+            ready!(limit.as_mut().poll(cx));
+            Poll::Ready(None)
+        }
+    })
+    .await
 }
 
 /// The future of [`sleep`].

@@ -43,6 +43,11 @@ impl<'a> Closing<'a> {
         Self(State::Waiting(Box::pin(future)))
     }
 
+    /// Whether it is known already how it ended.
+    pub const fn has_ended(&self) -> bool {
+        matches!(self.0, State::Ended(_))
+    }
+
     /// All of them, side by side; the result tells of every error.
     ///
     /// When one says that waiting for it would deadlock, the others are not waited for either: they

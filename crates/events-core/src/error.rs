@@ -18,6 +18,23 @@ pub enum ErrorKind {
     Undelivered,
 }
 
+impl ErrorKind {
+    /// Whether the same sink may take the same event later.
+    ///
+    /// ```
+    /// use events_core::ErrorKind;
+    ///
+    /// assert!(ErrorKind::Unavailable.is_retryable());
+    /// assert!(!ErrorKind::Rejected.is_retryable());
+    /// ```
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::Unavailable | Self::Full => true,
+            Self::Closed | Self::Rejected | Self::WouldDeadlock | Self::Undelivered => false,
+        }
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -64,7 +81,7 @@ struct Detail {
 impl SinkError {
     /// An error of this kind with what caused it, a message or another error.
     pub fn new(kind: ErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::from(kind).update(|detail| detail.source = Some(Arc::from(source.into())))
+        Self::from(kind).with_source(source)
     }
 
     /// [`ErrorKind::Closed`], with no further cause.
@@ -107,10 +124,17 @@ impl SinkError {
         let undelivered = errors.iter().map(|e| e.undelivered().unwrap_or(0)).sum();
         let lost = errors.iter().any(|e| e.kind == ErrorKind::Undelivered);
         let kind = if lost { ErrorKind::Undelivered } else { errors[0].kind };
+        let retry_after = errors.iter().filter_map(Self::retry_after).max();
         Some(Self::from(kind).update(|detail| {
             detail.undelivered = undelivered;
+            detail.retry_after = retry_after;
             detail.errors = errors;
         }))
+    }
+
+    /// The same error because of `source`.
+    pub fn with_source(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.update(|detail| detail.source = Some(Arc::from(source.into())))
     }
 
     /// The same error, saying how long the destination asked to be left alone.

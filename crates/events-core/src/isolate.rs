@@ -3,10 +3,13 @@
 use std::{
     any::Any,
     cell::RefCell,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::Poll,
 };
 
-use crate::SinkError;
+use crate::{Close, Closing, SinkError};
 
 thread_local! {
     /// The deliveries whose sinks are being called on this thread, innermost last.
@@ -37,6 +40,11 @@ pub fn is_inside(delivery: usize) -> bool {
     RUNNING.with_borrow(|running| running.contains(&delivery))
 }
 
+/// Whether this very call comes from inside any sink that somebody delivers to.
+pub fn is_inside_any() -> bool {
+    RUNNING.with_borrow(|running| !running.is_empty())
+}
+
 /// Calls a sink on behalf of `delivery`; a panic becomes an error.
 ///
 /// ```
@@ -54,6 +62,18 @@ pub fn is_inside(delivery: usize) -> bool {
 pub fn call<T>(delivery: usize, sink: impl FnOnce() -> T) -> Result<T, SinkError> {
     let _running = Running::enter(delivery);
     catch_unwind(AssertUnwindSafe(sink)).map_err(|panic| panicked(&*panic))
+}
+
+/// Closes a sink on behalf of `delivery`; a panic becomes an error.
+pub fn close<S: ?Sized + Close>(delivery: usize, sink: &S) -> Closing<'_> {
+    match call(delivery, || sink.close()) {
+        Ok(closing) if closing.has_ended() => closing,
+        Ok(mut closing) => Closing::new(poll_fn(move |cx| {
+            call(delivery, || Pin::new(&mut closing).poll(cx))
+                .unwrap_or_else(|panicked| Poll::Ready(Err(panicked)))
+        })),
+        Err(panicked) => Closing::ended(Err(panicked)),
+    }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> SinkError {

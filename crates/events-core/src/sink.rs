@@ -81,7 +81,8 @@ pub trait Sink<E: ?Sized + Event>: Close {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an asynchronous sink for events of type `{E}`",
     note = "a sink for threads is a `Sink`: give it to `spawn` instead of `pair` or `spawn_tokio`",
-    note = "`Retry` is asynchronous with the feature `tokio` of `events-retry`"
+    note = "`Filter`, `Retry` and other wrappers are asynchronous if the sink inside is",
+    note = "wrap a closure as `sink_fn(|event: &T| ...)`; its future owns what it needs of the event"
 )]
 pub trait AsyncSink<E: ?Sized + Event>: Close {
     /// Commits one event, or says why not. Dropping the future gives the event up uncommitted.

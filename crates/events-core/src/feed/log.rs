@@ -95,10 +95,6 @@ impl<E> Log<E> {
         self.head
     }
 
-    pub(super) fn has_readers(&self) -> bool {
-        self.readers > 0
-    }
-
     /// Takes one event in. Without a reader there is nobody to keep it for.
     pub(super) fn append(&mut self, event: E) -> (Sleepers, Unneeded<E>) {
         self.head += 1;

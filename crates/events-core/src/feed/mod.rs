@@ -59,6 +59,8 @@ pub struct Feed<E> {
     log: Mutex<Log<E>>,
     /// The log's head, to be read without the lock.
     head: AtomicU64,
+    /// How many readers there are, to be read without the lock.
+    readers: AtomicU64,
     room: Option<Room>,
 }
 
@@ -110,7 +112,12 @@ impl<E> Feed<E> {
 
     /// A feed whose chunks hold at most `limit` events (at least one), whatever their size.
     pub fn with_chunks(limit: usize) -> Self {
-        Self { log: Mutex::new(Log::new(limit.max(1))), head: AtomicU64::new(0), room: None }
+        Self {
+            log: Mutex::new(Log::new(limit.max(1))),
+            head: AtomicU64::new(0),
+            readers: AtomicU64::new(0),
+            room: None,
+        }
     }
 
     /// The same feed, which refuses an event while `capacity` of them are written and not yet
@@ -224,13 +231,14 @@ impl<E> Feed<E> {
         let mut log = self.log.lock();
         let next = log.join(bound);
         let at = log.head();
+        self.readers.fetch_add(1, Ordering::Release);
         drop(log);
         Reader::new(Arc::clone(self), next, at, bound)
     }
 
     /// Whether anybody reads.
     pub fn has_readers(&self) -> bool {
-        self.log.lock().has_readers()
+        self.readers.load(Ordering::Acquire) > 0
     }
 
     /// The chunks that are still in the log and hold what lies at or after `at`.

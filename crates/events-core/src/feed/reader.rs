@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::{Chunk, Feed, log::Next};
-use crate::{sync::Arc, waiters::Ticket};
+use crate::{
+    sync::{Arc, Ordering},
+    waiters::Ticket,
+};
 
 /// A cursor in a [`Feed`]: hands out the chunks after its position, in order.
 ///
@@ -95,7 +98,10 @@ impl<E> Reader<E> {
 
 impl<E> Clone for Reader<E> {
     fn clone(&self) -> Self {
-        self.feed.log.lock().enter(self.next, self.bound);
+        let mut log = self.feed.log.lock();
+        log.enter(self.next, self.bound);
+        self.feed.readers.fetch_add(1, Ordering::Release);
+        drop(log);
         Self::new(Arc::clone(&self.feed), self.next, self.at, self.bound)
     }
 }
@@ -105,6 +111,7 @@ impl<E> Drop for Reader<E> {
         let mut log = self.feed.log.lock();
         let waker = log.sleeping().cancel(&mut self.ticket);
         let unneeded = log.leave(self.next, self.bound);
+        self.feed.readers.fetch_sub(1, Ordering::Release);
         drop(log);
         drop((waker, unneeded));
     }

@@ -2,9 +2,8 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -83,7 +82,7 @@ impl<E: Event + Clone> Outlet<E> {
         self.begin_close();
         let deadline = clock::sleep(limit);
         Closing::new(async move {
-            if let Some(outcome) = before(self.end(), deadline).await {
+            if let Some(outcome) = clock::before(self.end(), deadline).await {
                 return outcome;
             }
             tracing::warn!(queue = self.name(), "the close ran into its deadline");
@@ -132,12 +131,13 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// The end of the worker, or of the patience with it.
     pub async fn end(&self) -> Result<(), SinkError> {
-        if let Some(outcome) = before(self.outcome(), self.grace()).await {
+        if let Some(outcome) = clock::before(self.outcome(), self.grace()).await {
             return outcome;
         }
         self.give_up_rest("the sink did not answer before the deadline");
         // The worker may be stuck inside the sink, so the sink is closed from here.
-        let closed = before(self.close_sink(), clock::sleep(CLOSE_GRACE)).await;
+        let closing = isolate::close(self.seat().id(), &*self.parts.sink);
+        let closed = clock::before(closing, clock::sleep(CLOSE_GRACE)).await;
         let closed = closed.unwrap_or_else(|| {
             Err(SinkError::new(ErrorKind::Unavailable, "the sink did not close in time"))
         });
@@ -169,14 +169,9 @@ impl<E: Event + Clone> Outlet<E> {
         clock::sleep(GRACE).await;
     }
 
-    /// Closes the sink; a panic becomes an error.
+    /// Closes the sink.
     pub(crate) async fn close_sink(&self) -> Result<(), SinkError> {
-        let mut closing = isolate::call(self.seat().id(), || self.parts.sink.close())?;
-        poll_fn(|cx| {
-            isolate::call(self.seat().id(), || pin!(&mut closing).poll(cx))
-                .unwrap_or_else(|panicked| Poll::Ready(Err(panicked)))
-        })
-        .await
+        self.parts.sink.close().await
     }
 
     /// Whether a closer has ended the account while the worker waits inside the sink. Otherwise the
@@ -330,17 +325,4 @@ impl<E> Drop for Sleeper<'_, E> {
             drop(left);
         }
     }
-}
-
-/// The output of `future`, unless `limit` ends first.
-async fn before<T>(future: impl Future<Output = T>, limit: impl Future<Output = ()>) -> Option<T> {
-    let (mut future, mut limit) = (pin!(future), pin!(limit));
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => {
-            ready!(limit.as_mut().poll(cx));
-            Poll::Ready(None)
-        }
-    })
-    .await
 }

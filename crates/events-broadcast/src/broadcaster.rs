@@ -1,0 +1,318 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    Delivery, SinkId, SinkStats, Subscriber, Subscription, direct::Direct, roster::Roster,
+};
+use events_core::{
+    AsyncSink, Close, Closing, ErrorKind, Event, Sink, SinkError, clock,
+    feed::{Feed, Refused},
+    park::block_on,
+};
+
+/// How long the direct sinks have to close after an abort: the grace of two queues in a row.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
+
+/// Hands each event to every sink and subscriber.
+///
+/// There are three ways to be one, and each fits a kind of work:
+///
+/// - [`add`](Self::add): a sink that is **called on the writer's thread**, in the order of writes,
+///   which is the same for all. For what is quick: a [`Queue`](https://docs.rs/events-queue), a
+///   counter. A write ends when all of them were called.
+/// - [`spawn`](Self::spawn), [`pair`](Self::pair), [`spawn_tokio`](Self::spawn_tokio): a sink that
+///   is **delivered to** by a thread or a task, from one log that all share. Writers never wait for
+///   it. For what takes its time.
+/// - [`subscribe`](Self::subscribe): code that **pulls**, an iterator or a stream.
+///
+/// A sink that is slow, fails, panics or is closed harms no other. A handle: clones share the
+/// broadcaster, and it implements both [`Sink`] and [`AsyncSink`]. Dropping the last one closes it
+/// without waiting: sinks with workers get what was written and are closed, and the direct ones are
+/// let go.
+///
+/// ```
+/// use std::sync::Arc;
+/// use events_broadcast::Broadcaster;
+/// use events_core::{Close, Memory, Sink};
+///
+/// let (direct, slow) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+/// let all = Broadcaster::new();
+/// all.add(direct.clone())?;
+/// all.spawn(Arc::clone(&slow)); // On a thread of its own.
+/// all.write(&"deployed")?;
+/// all.close().wait()?;
+/// assert_eq!(direct.events(), ["deployed"]);
+/// assert_eq!(slow.events(), ["deployed"]);
+/// # Ok::<(), events_core::SinkError>(())
+/// ```
+pub struct Broadcaster<E: Event + Clone> {
+    handle: Arc<Handle<E>>,
+}
+
+/// What all handles share; workers hold only what is inside, so that the last handle's drop is
+/// seen.
+struct Handle<E: Event + Clone> {
+    shared: Arc<Shared<E>>,
+}
+
+pub(crate) struct Shared<E> {
+    pub(crate) feed: Arc<Feed<E>>,
+    pub(crate) roster: Arc<Roster<E>>,
+    direct: Direct<E>,
+    next_id: AtomicU64,
+    #[cfg(feature = "tokio")]
+    pub(crate) groups: crate::tokio_groups::TokioGroups,
+}
+
+impl<E: Event + Clone> Broadcaster<E> {
+    /// A broadcaster without sinks: what is written is dropped.
+    pub fn new() -> Self {
+        let shared = Shared {
+            feed: Arc::new(Feed::new()),
+            roster: Arc::new(Roster::new()),
+            direct: Direct::new(),
+            next_id: AtomicU64::new(0),
+            #[cfg(feature = "tokio")]
+            groups: crate::tokio_groups::TokioGroups::default(),
+        };
+        Self { handle: Arc::new(Handle { shared: Arc::new(shared) }) }
+    }
+
+    fn shared(&self) -> &Arc<Shared<E>> {
+        &self.handle.shared
+    }
+
+    /// Adds a sink that every write calls, on the writer's thread. The same `Arc` is added once:
+    /// adding it again answers the same id.
+    ///
+    /// # Errors
+    /// `Closed`, and the sink was not added.
+    pub fn add(&self, sink: Arc<dyn Sink<E>>) -> Result<SinkId, SinkError> {
+        let shared = self.shared();
+        shared.direct.add(sink, || shared.next_id())
+    }
+
+    /// Takes out a sink that was [added](Self::add). It is not closed, and a write that is under
+    /// way is not waited for: it may still reach the sink.
+    pub fn remove(&self, id: SinkId) -> Option<Arc<dyn Sink<E>>> {
+        self.shared().direct.remove(id)
+    }
+
+    /// Receives what is written from now on, without bound. [`subscriber`](Self::subscriber) has
+    /// the rest. After a close it ends at once.
+    pub fn subscribe(&self) -> Subscription<E> {
+        Subscription::new(self.shared().feed.reader(None), crate::Lag::Unbounded)
+    }
+
+    /// Delivers what is written from now on to `sink`, on a thread of its own, without bound.
+    ///
+    /// # Panics
+    /// If the operating system cannot start a thread, as [`std::thread::spawn`] does;
+    /// [`Subscriber::spawn`] returns an error instead.
+    pub fn spawn(&self, sink: impl Sink<E> + 'static) -> Delivery<E> {
+        self.subscriber().spawn(sink).expect("a thread for the sink")
+    }
+
+    /// Delivers what is written from now on to `sink`, by the future that is returned, without
+    /// bound. Dropping the future closes the sink; what is pending is dropped and counted.
+    #[expect(clippy::missing_panics_doc, reason = "the defaults are valid")]
+    pub fn pair(
+        &self,
+        sink: impl AsyncSink<E> + 'static,
+    ) -> (Delivery<E>, impl Future<Output = ()> + Send + 'static) {
+        self.subscriber().pair(sink).expect("the defaults are valid")
+    }
+
+    /// Delivers what is written from now on to `sink`, in a task of the current tokio runtime,
+    /// without bound.
+    ///
+    /// Sinks of one type share tasks, in groups: a write wakes groups, not sinks. One that has to
+    /// wait gets a task of its own, so that no sink waits for another. A sink that blocks its
+    /// thread stalls its group: [`spawn`](Self::spawn) is for such.
+    ///
+    /// # Panics
+    /// Outside a runtime, as [`tokio::spawn`] does; [`Subscriber::spawn_tokio`] returns an error
+    /// instead.
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn spawn_tokio(&self, sink: impl AsyncSink<E> + 'static) -> Delivery<E> {
+        self.subscriber().spawn_tokio(sink).expect("a tokio runtime for the sink")
+    }
+
+    /// Lag, name and dead letter of one more subscriber.
+    pub fn subscriber(&self) -> Subscriber<E> {
+        Subscriber::new(Arc::clone(self.shared()))
+    }
+
+    /// A barrier: ends once every event written before is delivered, failed or dropped at each sink
+    /// that has a worker. What direct sinks buffer, and what subscribers have not pulled, is not
+    /// waited for.
+    pub fn flush(&self) -> Closing<'_> {
+        let outlets = self.shared().roster.outlets();
+        Closing::all(
+            outlets
+                .into_iter()
+                .map(|(_, outlet)| Closing::new(async move { outlet.flush().await })),
+        )
+    }
+
+    /// [`close`](Close::close), but at the end of `limit` what is left is given up: every sink is
+    /// [aborted](Close::abort), and what those with workers have not committed is counted and
+    /// handed to their dead letters. It ends a moment after the limit at the latest, however stuck
+    /// the sinks.
+    ///
+    /// The limit counts from now. It is kept by whoever waits for the [`Closing`].
+    ///
+    /// # Errors
+    /// [`Undelivered`](ErrorKind::Undelivered), with the number of events given up.
+    pub fn close_within(&self, limit: Duration) -> Closing<'_> {
+        let closing = self.close();
+        let deadline = clock::sleep(limit);
+        Closing::new(async move {
+            match clock::before(closing, deadline).await {
+                Some(result) => result,
+                None => self.give_up().await,
+            }
+        })
+    }
+
+    /// Aborts all, and does not wait for those that are stuck.
+    async fn give_up(&self) -> Result<(), SinkError> {
+        tracing::warn!("the close ran into its deadline");
+        self.abort();
+        let shared = self.shared();
+        let live = shared.roster.outlets().into_iter().filter(|(_, outlet)| !outlet.has_ended());
+        let ends = live.map(|(_, outlet)| Closing::new(async move { outlet.end().await }));
+        // Their errors are in the result of the close.
+        let _told_again = Closing::all(ends).await;
+        let direct = clock::before(shared.direct.close(), clock::sleep(CLOSE_GRACE)).await;
+        let direct = direct.unwrap_or_else(|| {
+            Err(SinkError::new(ErrorKind::Unavailable, "a sink did not close in time"))
+        });
+        let errors = [direct.err(), shared.roster.end().await.err()];
+        SinkError::combine(errors.into_iter().flatten()).map_or(Ok(()), Err)
+    }
+
+    /// The account of each sink, in the order in which they joined. Those that left are not listed;
+    /// those that a close closed are.
+    pub fn stats(&self) -> Vec<SinkStats> {
+        let shared = self.shared();
+        let direct = shared.direct.stats();
+        let direct = direct.into_iter().map(|(id, stats)| SinkStats { id, name: None, stats });
+        let spawned = shared.roster.outlets().into_iter().map(|(id, outlet)| SinkStats {
+            id,
+            name: Some(Arc::from(outlet.name())),
+            stats: outlet.stats(),
+        });
+        let mut all: Vec<_> = direct.chain(spawned).collect();
+        all.sort_by_key(|sink| sink.id);
+        all
+    }
+}
+
+impl<E: Event + Clone> Shared<E> {
+    pub(crate) fn next_id(&self) -> SinkId {
+        SinkId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Puts `event` into the log that subscribers and sinks with workers read.
+    fn push(&self, event: &E) -> Result<(), SinkError> {
+        if !self.feed.has_readers() {
+            return Ok(());
+        }
+        self.feed.push(event.clone()).map_err(|refused| match refused {
+            Refused::Closed(_) => SinkError::closed(),
+            Refused::Full(_) => SinkError::full(),
+        })
+    }
+
+    /// The whole of a write, unless it has to wait for its turn.
+    fn try_write(&self, event: &E) -> Option<Result<(), SinkError>> {
+        if let Err(closed) = self.direct.check_open() {
+            return Some(Err(closed));
+        }
+        if self.direct.is_unused() {
+            return Some(self.push(event));
+        }
+        self.direct.try_write(event, &|| self.push(event))
+    }
+
+    async fn write(&self, event: &E) -> Result<(), SinkError> {
+        self.direct.write(event, &|| self.push(event)).await
+    }
+}
+
+impl<E: Event + Clone> Sink<E> for Broadcaster<E> {
+    fn write(&self, event: &E) -> Result<(), SinkError> {
+        let shared = self.shared();
+        shared.try_write(event).unwrap_or_else(|| block_on(shared.write(event)))
+    }
+}
+
+/// Direct sinks are called in the poll that writes; only for the turn is there anything to await.
+impl<E: Event + Clone> AsyncSink<E> for Broadcaster<E> {
+    async fn write(&self, event: &E) -> Result<(), SinkError> {
+        let shared = self.shared();
+        match shared.try_write(event) {
+            Some(result) => result,
+            None => shared.write(event).await,
+        }
+    }
+}
+
+impl<E: Event + Clone> Close for Broadcaster<E> {
+    /// Waits for the direct sinks and those with workers, which close side by side; not for
+    /// subscribers, which receive what is left in their own time.
+    fn close(&self) -> Closing<'_> {
+        let shared = self.shared();
+        shared.roster.begin_close();
+        let direct = shared.direct.close();
+        shared.feed.close();
+        Closing::all([direct, Closing::new(shared.roster.end())])
+    }
+
+    fn abort(&self) {
+        let shared = self.shared();
+        shared.roster.begin_close();
+        shared.direct.begin_close();
+        shared.feed.close();
+        shared.direct.abort();
+        for (_, outlet) in shared.roster.outlets() {
+            outlet.abort();
+        }
+    }
+}
+
+impl<E: Event + Clone> Default for Broadcaster<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E: Event + Clone> Clone for Broadcaster<E> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<E: Event + Clone> fmt::Debug for Broadcaster<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = self.shared();
+        f.debug_struct("Broadcaster")
+            .field("direct", &shared.direct)
+            .field("roster", &shared.roster)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Event + Clone> Drop for Handle<E> {
+    fn drop(&mut self) {
+        self.shared.feed.close();
+    }
+}

@@ -1,0 +1,393 @@
+//! The sinks that are called on the writer's thread.
+//!
+//! Writers take turns, so that all sinks see one total order. The list of members lies inside the
+//! turn, and whoever holds it calls them without any other lock. Adding, removing and closing never
+//! take the turn, or a sink that blocks would block them too: they note the change, and the next
+//! writer applies it. For the same reason a turn is only ever tried for; who does not get it sleeps
+//! among the waiting, from where a close can send it away.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    fmt,
+    future::poll_fn,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use events_core::{Closing, ErrorKind, Event, Gate, Sink, SinkError, Stats, isolate};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::SinkId;
+
+pub(crate) struct Direct<E: ?Sized> {
+    gate: Gate,
+    turn: Mutex<Vec<Arc<Member<E>>>>,
+    /// How many events have been offered to the members. Written in the turn.
+    offered: AtomicU64,
+    registry: Mutex<Registry<E>>,
+    /// Whether the registry has changes for the next turn.
+    changed: AtomicBool,
+    /// How many members there are, changes included.
+    len: AtomicUsize,
+    waiting: Mutex<VecDeque<(u64, Waker)>>,
+    /// How many wait, to be read without the lock.
+    queue: AtomicUsize,
+    tickets: AtomicU64,
+    /// The members that the close closes, the same for every closer.
+    closing: OnceLock<Vec<Arc<Member<E>>>>,
+}
+
+/// Who is a member, as everybody but the writers sees it.
+struct Registry<E: ?Sized> {
+    members: BTreeMap<SinkId, Arc<Member<E>>>,
+    by_address: HashMap<usize, SinkId>,
+    changes: Vec<Change<E>>,
+}
+
+enum Change<E: ?Sized> {
+    Add(Arc<Member<E>>),
+    Remove(SinkId),
+}
+
+struct Member<E: ?Sized> {
+    id: SinkId,
+    sink: Arc<dyn Sink<E>>,
+    /// How many events had been offered to the others before it joined; none before it has.
+    joined: OnceLock<u64>,
+    failed: AtomicU64,
+}
+
+type Turn<'a, E> = MutexGuard<'a, Vec<Arc<Member<E>>>>;
+
+impl<E: ?Sized + Event> Direct<E> {
+    pub(crate) fn new() -> Self {
+        Self {
+            gate: Gate::new(),
+            turn: Mutex::new(Vec::new()),
+            offered: AtomicU64::new(0),
+            registry: Mutex::new(Registry {
+                members: BTreeMap::new(),
+                by_address: HashMap::new(),
+                changes: Vec::new(),
+            }),
+            changed: AtomicBool::new(false),
+            len: AtomicUsize::new(0),
+            waiting: Mutex::new(VecDeque::new()),
+            queue: AtomicUsize::new(0),
+            tickets: AtomicU64::new(0),
+            closing: OnceLock::new(),
+        }
+    }
+
+    /// Names the calls into members: see [`isolate`].
+    fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), SinkError> {
+        self.gate.check()
+    }
+
+    /// Whether a write can do without a turn.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.len.load(Ordering::Acquire) == 0 && !self.changed.load(Ordering::Acquire)
+    }
+
+    /// Adds a member, or finds it among those there are.
+    pub(crate) fn add(
+        &self,
+        sink: Arc<dyn Sink<E>>,
+        next_id: impl FnOnce() -> SinkId,
+    ) -> Result<SinkId, SinkError> {
+        let address = Arc::as_ptr(&sink).addr();
+        let mut registry = self.registry.lock();
+        // Under the lock, so that a close finds every member that was ever added.
+        self.gate.check()?;
+        if let Some(id) = registry.by_address.get(&address) {
+            return Ok(*id);
+        }
+        let id = next_id();
+        let member =
+            Arc::new(Member { id, sink, joined: OnceLock::new(), failed: AtomicU64::new(0) });
+        registry.by_address.insert(address, id);
+        registry.members.insert(id, Arc::clone(&member));
+        registry.changes.push(Change::Add(member));
+        self.note_change(&registry);
+        Ok(id)
+    }
+
+    /// Lets a member go. A write that is under way may still reach it.
+    pub(crate) fn remove(&self, id: SinkId) -> Option<Arc<dyn Sink<E>>> {
+        let member = self.forget(id)?;
+        // Between writes the list lets go of it at once.
+        if let Some(mut turn) = self.turn.try_lock() {
+            let gone = self.apply_changes(&mut turn);
+            self.end(turn);
+            drop(gone);
+        }
+        Some(Arc::clone(&member.sink))
+    }
+
+    fn forget(&self, id: SinkId) -> Option<Arc<Member<E>>> {
+        let mut registry = self.registry.lock();
+        let member = registry.members.remove(&id)?;
+        registry.by_address.remove(&Arc::as_ptr(&member.sink).addr());
+        registry.changes.push(Change::Remove(id));
+        self.note_change(&registry);
+        Some(member)
+    }
+
+    fn note_change(&self, registry: &Registry<E>) {
+        self.len.store(registry.members.len(), Ordering::Release);
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Offers `event` to every member, if it is this writer's turn; `first` is done before, in the
+    /// same turn.
+    pub(crate) fn try_write(&self, event: &E, first: &First<'_>) -> Option<Result<(), SinkError>> {
+        Some(self.write_in(self.turn.try_lock()?, event, first))
+    }
+
+    /// The same, after waiting for the turn.
+    pub(crate) async fn write(&self, event: &E, first: &First<'_>) -> Result<(), SinkError> {
+        let mut place = Place { direct: self, ticket: None };
+        poll_fn(|cx| place.poll_turn(cx).map(|turn| self.write_in(turn?, event, first))).await
+    }
+
+    fn write_in(
+        &self,
+        mut turn: Turn<'_, E>,
+        event: &E,
+        first: &First<'_>,
+    ) -> Result<(), SinkError> {
+        let mut gone = Vec::new();
+        if self.changed.load(Ordering::Acquire) {
+            gone = self.apply_changes(&mut turn);
+        }
+        let mut result = self.gate.check().and_then(|()| first());
+        if result.is_ok() {
+            result = self.offer(&turn, event);
+        }
+        self.end(turn);
+        drop(gone);
+        result
+    }
+
+    /// Calls every member. One that answers `Closed` leaves.
+    fn offer(&self, members: &[Arc<Member<E>>], event: &E) -> Result<(), SinkError> {
+        let mut called = 0;
+        let mut closed = Vec::new();
+        while called < members.len() {
+            let panicked = isolate::call(self.id(), || {
+                while let Some(member) = members.get(called) {
+                    called += 1;
+                    if let Err(error) = member.sink.write(event) {
+                        member.fail(&error);
+                        if error.kind() == ErrorKind::Closed {
+                            closed.push(member.id);
+                        }
+                    }
+                }
+            });
+            if let Err(panicked) = panicked {
+                members[called - 1].fail(&panicked);
+            }
+        }
+        self.offered.store(self.offered.load(Ordering::Relaxed) + 1, Ordering::Release);
+        if closed.is_empty() {
+            return Ok(());
+        }
+        // In a close the members stay, for the closers; and the event has not reached them all.
+        self.gate.check()?;
+        for id in closed {
+            // The list, which lies in the turn, still holds it.
+            drop(self.forget(id));
+        }
+        Ok(())
+    }
+
+    /// Brings the list up to date. Those that left are returned, to be dropped after the turn.
+    fn apply_changes(&self, members: &mut Vec<Arc<Member<E>>>) -> Vec<Arc<Member<E>>> {
+        let mut registry = self.registry.lock();
+        self.changed.store(false, Ordering::Release);
+        let changes = std::mem::take(&mut registry.changes);
+        drop(registry);
+        let mut gone = Vec::new();
+        for change in changes {
+            match change {
+                Change::Add(member) => {
+                    let _first = member.joined.set(self.offered.load(Ordering::Relaxed));
+                    members.push(member);
+                }
+                Change::Remove(id) => {
+                    gone.extend(members.extract_if(.., |member| member.id == id));
+                }
+            }
+        }
+        gone
+    }
+
+    /// Ends a turn: the next writer's begins.
+    fn end(&self, turn: Turn<'_, E>) {
+        drop(turn);
+        // Either this sees the writer that has just queued, or that writer sees the free turn.
+        fence(Ordering::SeqCst);
+        if self.queue.load(Ordering::Relaxed) > 0 {
+            self.wake_next();
+        }
+    }
+
+    fn wake_next(&self) {
+        let mut waiting = self.waiting.lock();
+        let next = waiting.pop_front();
+        self.queue.store(waiting.len(), Ordering::Relaxed);
+        drop(waiting);
+        if let Some((_, waker)) = next {
+            waker.wake();
+        }
+    }
+
+    /// Takes no more writes: those that wait are sent away.
+    pub(crate) fn begin_close(&self) {
+        let registry = self.registry.lock();
+        self.gate.close();
+        drop(registry);
+        let mut waiting = self.waiting.lock();
+        let all = std::mem::take(&mut *waiting);
+        self.queue.store(0, Ordering::Relaxed);
+        drop(waiting);
+        for (_, waker) in all {
+            waker.wake();
+        }
+    }
+
+    /// Closes every member, side by side.
+    pub(crate) fn close(&self) -> Closing<'_> {
+        self.begin_close();
+        let members =
+            self.closing.get_or_init(|| self.registry.lock().members.values().cloned().collect());
+        // Never waited for from inside a member: that would wait for the caller.
+        let outside = Closing::new(poll_fn(|_| Poll::Ready(self.check_wait())));
+        let members = members.iter().map(|member| isolate::close(self.id(), &*member.sink));
+        Closing::all(std::iter::once(outside).chain(members))
+    }
+
+    fn check_wait(&self) -> Result<(), SinkError> {
+        if isolate::is_inside(self.id()) {
+            return Err(SinkError::would_deadlock(
+                "this is called from inside a sink of the broadcaster; do not wait, or wait \
+                 elsewhere",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn abort(&self) {
+        let members: Vec<_> = self.registry.lock().members.values().cloned().collect();
+        for member in members {
+            if let Err(panicked) = isolate::call(self.id(), || member.sink.abort()) {
+                let error = &panicked as &dyn std::error::Error;
+                tracing::error!(sink = member.id.0, error, "a sink panicked when aborted");
+            }
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Vec<(SinkId, Stats)> {
+        let members: Vec<_> = self.registry.lock().members.values().cloned().collect();
+        members.iter().map(|member| (member.id, member.stats(&self.offered))).collect()
+    }
+}
+
+/// What a write does in its turn before it calls the members.
+pub(crate) type First<'a> = dyn Fn() -> Result<(), SinkError> + Send + Sync + 'a;
+
+impl<E: ?Sized> Member<E> {
+    fn fail(&self, error: &SinkError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(sink = self.id.0, kind = %error.kind(), "a sink did not take an event");
+    }
+
+    fn stats(&self, offered: &AtomicU64) -> Stats {
+        let failed = self.failed.load(Ordering::Relaxed);
+        let mut stats = Stats::default();
+        if let Some(joined) = self.joined.get() {
+            // An event counts once all were offered it, a failure as soon as it happens.
+            stats.accepted = (offered.load(Ordering::Acquire) - joined).max(failed);
+            stats.delivered = stats.accepted - failed;
+            stats.failed = failed;
+        }
+        stats
+    }
+}
+
+/// A writer's place among the waiting, left when dropped.
+struct Place<'a, E: ?Sized + Event> {
+    direct: &'a Direct<E>,
+    ticket: Option<u64>,
+}
+
+impl<'a, E: ?Sized + Event> Place<'a, E> {
+    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<Result<Turn<'a, E>, SinkError>> {
+        let direct = self.direct;
+        direct.check_open()?;
+        direct.check_wait()?;
+        self.queue_up(cx.waker());
+        // Pairs with the fence at the end of a turn.
+        fence(Ordering::SeqCst);
+        let Some(turn) = direct.turn.try_lock() else {
+            // The close may have sent everybody away just before.
+            direct.check_open()?;
+            return Poll::Pending;
+        };
+        // Before the turn ends, whose end wakes the next.
+        self.leave();
+        Poll::Ready(Ok(turn))
+    }
+
+    /// Waits at the end of the queue, or where it waits already; at the front if it was woken and
+    /// another writer was quicker.
+    fn queue_up(&mut self, waker: &Waker) {
+        let direct = self.direct;
+        let mut waiting = direct.waiting.lock();
+        if let Some(ticket) = self.ticket {
+            match waiting.iter_mut().find(|(other, _)| *other == ticket) {
+                Some((_, known)) => known.clone_from(waker),
+                None => waiting.push_front((ticket, waker.clone())),
+            }
+        } else {
+            let ticket = direct.tickets.fetch_add(1, Ordering::Relaxed);
+            waiting.push_back((ticket, waker.clone()));
+            self.ticket = Some(ticket);
+        }
+        direct.queue.store(waiting.len(), Ordering::Relaxed);
+    }
+
+    /// Leaves the queue. False if it had been woken already, or never queued.
+    fn leave(&mut self) -> bool {
+        let Some(ticket) = self.ticket.take() else { return false };
+        let mut waiting = self.direct.waiting.lock();
+        let place = waiting.iter().position(|(other, _)| *other == ticket);
+        let left = place.and_then(|place| waiting.remove(place));
+        self.direct.queue.store(waiting.len(), Ordering::Relaxed);
+        drop(waiting);
+        left.is_some()
+    }
+}
+
+impl<E: ?Sized + Event> Drop for Place<'_, E> {
+    fn drop(&mut self) {
+        // One that was woken and goes without a turn passes the wake-up on.
+        if self.ticket.is_some() && !self.leave() {
+            self.direct.wake_next();
+        }
+    }
+}
+
+impl<E: ?Sized> fmt::Debug for Direct<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct").field("len", &self.len).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use events_core::{Event, Outlet, SinkError, Stats, Ticket, Waiters, clock, isolate};
+use parking_lot::Mutex;
+
+use crate::SinkId;
+
+/// The account of one sink of a [`Broadcaster`](crate::Broadcaster).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SinkStats {
+    /// Which sink.
+    pub id: SinkId,
+    /// Its name, if it is delivered to on a thread or in a task.
+    pub name: Option<Arc<str>>,
+    /// What became of the events since it joined.
+    pub stats: Stats,
+}
+
+/// The sinks that have workers, and how they end.
+pub(crate) struct Roster<E>(Mutex<State<E>>);
+
+struct State<E> {
+    outlets: BTreeMap<SinkId, Arc<Outlet<E>>>,
+    /// How many of them have yet to end.
+    live: usize,
+    closing: bool,
+    /// Why those that ended in the close fell short.
+    errors: Vec<SinkError>,
+    ending: Waiters,
+}
+
+impl<E: Event + Clone> Roster<E> {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(State {
+            outlets: BTreeMap::new(),
+            live: 0,
+            closing: false,
+            errors: Vec::new(),
+            ending: Waiters::new(),
+        }))
+    }
+
+    pub(crate) fn enter(&self, id: SinkId, outlet: Arc<Outlet<E>>) {
+        let mut state = self.0.lock();
+        state.live += 1;
+        state.outlets.insert(id, outlet);
+    }
+
+    /// The account of sink `id` has ended. Those that end before the close leave the roster.
+    pub(crate) fn ended(&self, id: SinkId, outcome: &Result<(), SinkError>) {
+        let mut state = self.0.lock();
+        state.live -= 1;
+        let mut left = None;
+        if state.closing {
+            state.errors.extend(outcome.clone().err());
+        } else {
+            left = state.outlets.remove(&id);
+        }
+        let ending = if state.live == 0 { Some(state.ending.take()) } else { None };
+        drop(state);
+        drop(left);
+        ending.into_iter().for_each(events_core::Sleepers::wake);
+    }
+
+    /// From now on, those that end are what the close tells of.
+    pub(crate) fn begin_close(&self) {
+        self.0.lock().closing = true;
+    }
+
+    /// All of them.
+    pub(crate) fn outlets(&self) -> Vec<(SinkId, Arc<Outlet<E>>)> {
+        self.0.lock().outlets.iter().map(|(id, outlet)| (*id, Arc::clone(outlet))).collect()
+    }
+
+    /// Ends when all of them have.
+    pub(crate) async fn end(&self) -> Result<(), SinkError> {
+        let mut sleeper = Sleeper { roster: self, ticket: None };
+        poll_fn(|cx| sleeper.poll(cx)).await
+    }
+
+    /// Whether waiting for all of them, here and in this poll, would wait for ever.
+    fn check_wait(&self) -> Result<(), SinkError> {
+        // Most callers are neither inside a sink nor blocking a runtime.
+        if !isolate::is_inside_any() && !clock::blocks_a_runtime() {
+            return Ok(());
+        }
+        let mut outlets = self.outlets().into_iter();
+        outlets.try_for_each(
+            |(_, outlet)| {
+                if outlet.has_ended() { Ok(()) } else { outlet.check_wait() }
+            },
+        )
+    }
+}
+
+/// One who waits for the end, until dropped.
+struct Sleeper<'a, E: Event + Clone> {
+    roster: &'a Roster<E>,
+    ticket: Option<Ticket>,
+}
+
+impl<E: Event + Clone> Sleeper<'_, E> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        let mut state = self.roster.0.lock();
+        if state.live == 0 {
+            let error = SinkError::combine(state.errors.iter().cloned());
+            return Poll::Ready(error.map_or(Ok(()), Err));
+        }
+        state.ending.register(&mut self.ticket, cx.waker());
+        drop(state);
+        self.roster.check_wait().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
+    }
+}
+
+impl<E: Event + Clone> Drop for Sleeper<'_, E> {
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            let left = self.roster.0.lock().ending.cancel(&mut self.ticket);
+            drop(left);
+        }
+    }
+}
+
+impl<E> fmt::Debug for Roster<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.lock();
+        f.debug_struct("Roster")
+            .field("sinks", &state.outlets.len())
+            .field("live", &state.live)
+            .finish_non_exhaustive()
+    }
+}

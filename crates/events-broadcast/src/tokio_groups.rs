@@ -1,0 +1,43 @@
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+};
+
+use events_core::{Deliver, Event, Groups};
+use parking_lot::Mutex;
+use tokio::runtime::{Handle, Id};
+
+/// The groups of asynchronous sinks of a broadcaster: those of one type, with the same bound, in
+/// one runtime share tasks.
+#[derive(Default)]
+pub(crate) struct TokioGroups(Mutex<HashMap<Key, Box<dyn Any + Send + Sync>>>);
+
+type Key = (TypeId, Option<u64>, Id);
+
+impl TokioGroups {
+    /// The groups for sinks that are delivered to by `D`.
+    pub(crate) fn of<E, D>(&self, bound: Option<u64>, runtime: &Handle) -> Arc<Groups<E, D>>
+    where
+        E: Event + Clone,
+        D: Deliver<E> + 'static,
+    {
+        let key = (TypeId::of::<Groups<E, D>>(), bound, runtime.id());
+        let mut groups = self.0.lock();
+        let known = groups.get(&key).and_then(|any| any.downcast_ref::<Arc<Groups<E, D>>>());
+        if let Some(known) = known {
+            return Arc::clone(known);
+        }
+        let runtime = runtime.clone();
+        let new = Arc::new(Groups::new(move |worker| drop(runtime.spawn(worker.run()))));
+        groups.insert(key, Box::new(Arc::clone(&new)));
+        new
+    }
+}
+
+impl fmt::Debug for TokioGroups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokioGroups").field("kinds", &self.0.lock().len()).finish()
+    }
+}

@@ -1,0 +1,323 @@
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+use crate::{SinkError, clock};
+
+/// Decides whether and when a failed write is tried again.
+///
+/// A plain state machine: it has no clock and never sleeps, so that one strategy serves threads and
+/// tasks and is tested with whatever time one likes. It takes `&self`, since all the writes through
+/// one sink share it.
+///
+/// # The contract
+/// - [`proceed`](Self::proceed) is asked before every attempt, and again after every wait. It may
+///   be asked any number of times.
+/// - Each [`Go`](Verdict::Go) and [`Probe`](Verdict::Probe) is answered by exactly one of
+///   [`success`](Self::success), [`failure`](Self::failure) and [`release`](Self::release).
+/// - All questions and answers about one write come with the same [`Progress`].
+/// - A [`Wait`](Verdict::Wait) ends early when another write gets its answer: the verdict may be
+///   another one then.
+///
+/// ```
+/// use std::time::Duration;
+/// use events_core::{Progress, RetryStrategy, Verdict};
+///
+/// /// Three times, a second apart.
+/// struct ThreeTimes;
+///
+/// impl<E: ?Sized> RetryStrategy<E> for ThreeTimes {
+///     fn proceed(&self, _event: &E, progress: &Progress) -> Verdict {
+///         match progress.attempts() {
+///             0 => Verdict::Go,
+///             1 | 2 => match progress.since_failure() {
+///                 Some(passed) if passed >= Duration::from_secs(1) => Verdict::Go,
+///                 passed => Verdict::Wait(Duration::from_secs(1) - passed.unwrap_or_default()),
+///             },
+///             _ => Verdict::GiveUp,
+///         }
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not decide about retries of events of type `{E}`",
+    note = "a constructor that may refuse its settings returns a `Result`: add `?`"
+)]
+pub trait RetryStrategy<E: ?Sized>: Send + Sync {
+    /// What to do with this write now.
+    fn proceed(&self, event: &E, progress: &Progress) -> Verdict;
+
+    /// The attempt has committed the event.
+    fn success(&self, event: &E, progress: &Progress) {
+        let _ = (event, progress);
+    }
+
+    /// The attempt has failed, with the [last error](Progress::last_error), and may succeed later.
+    ///
+    /// What is to be waited for is fixed here, not when `proceed` asks.
+    fn failure(&self, event: &E, progress: &Progress) {
+        let _ = (event, progress);
+    }
+
+    /// The attempt says nothing about the destination's health: the event was rejected, the write
+    /// was dropped, or it panicked.
+    fn release(&self, event: &E, progress: &Progress) {
+        let _ = (event, progress);
+    }
+}
+
+/// What a [`RetryStrategy`] says about a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try it now.
+    Go,
+    /// Try it now. The answer will tell how the destination is: see [`Progress::is_probe`].
+    Probe,
+    /// Ask again after this long, or when another write has got its answer.
+    Wait(Duration),
+    /// It is not worth another attempt.
+    GiveUp,
+}
+
+/// How far one write has come.
+///
+/// The time is read when a strategy asks for it and not before, since a write that succeeds at
+/// once has no use for it; or it is passed in.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use events_core::{Progress, SinkError, Verdict};
+///
+/// let start = Instant::now();
+/// let mut progress = Progress::at(start);
+/// progress.begin(Verdict::Go);
+/// progress.fail(SinkError::unavailable("timed out"));
+/// progress.set_now(start + Duration::from_secs(3));
+/// assert_eq!(progress.attempts(), 1);
+/// assert_eq!(progress.elapsed(), Duration::from_secs(3));
+/// ```
+#[derive(Debug, Default)]
+pub struct Progress {
+    attempts: u32,
+    probe: bool,
+    last_error: Option<SinkError>,
+    time: Cell<Time>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Time {
+    now: Option<Instant>,
+    /// Whether `now` was passed in.
+    fixed: bool,
+    start: Option<Instant>,
+    failed: Option<Instant>,
+}
+
+impl Progress {
+    /// A write that begins, by the [clock](crate::clock::now).
+    pub const fn new() -> Self {
+        Self::from_time(Time { now: None, fixed: false, start: None, failed: None })
+    }
+
+    /// A write that begins at `now`, where time stands until [`set_now`](Self::set_now).
+    pub const fn at(now: Instant) -> Self {
+        Self::from_time(Time { now: Some(now), fixed: true, start: Some(now), failed: None })
+    }
+
+    const fn from_time(time: Time) -> Self {
+        Self { attempts: 0, probe: false, last_error: None, time: Cell::new(time) }
+    }
+
+    /// How many attempts have begun; in an answer, the one it is about included.
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether the attempt that this answers is the one for which the strategy said
+    /// [`Probe`](Verdict::Probe).
+    pub const fn is_probe(&self) -> bool {
+        self.probe
+    }
+
+    /// Why the last attempt failed.
+    pub const fn last_error(&self) -> Option<&SinkError> {
+        self.last_error.as_ref()
+    }
+
+    /// The time of this question or answer.
+    pub fn now(&self) -> Instant {
+        let mut time = self.time.get();
+        if let Some(now) = time.now {
+            return now;
+        }
+        let now = clock::now();
+        time.now = Some(now);
+        time.start = time.start.or(Some(now));
+        self.time.set(time);
+        now
+    }
+
+    /// How long this write has been under way.
+    ///
+    /// Counted from the first question for the time, so a strategy that limits it asks in its first
+    /// `proceed` too.
+    pub fn elapsed(&self) -> Duration {
+        let now = self.now();
+        self.time.get().start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start))
+    }
+
+    /// How long ago the last attempt failed.
+    pub fn since_failure(&self) -> Option<Duration> {
+        let failed = self.time.get().failed?;
+        Some(self.now().saturating_duration_since(failed))
+    }
+}
+
+/// For those who drive a strategy.
+impl Progress {
+    /// An attempt begins, because the strategy said `verdict`.
+    pub fn begin(&mut self, verdict: Verdict) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.probe = verdict == Verdict::Probe;
+    }
+
+    /// The attempt has failed just now. Call it before [`RetryStrategy::failure`].
+    pub fn fail(&mut self, error: SinkError) {
+        self.last_error = Some(error);
+        self.refresh();
+        let now = self.now();
+        self.time.get_mut().failed = Some(now);
+    }
+
+    /// Time has passed: the next question reads the clock again, unless the time was passed in.
+    pub fn refresh(&mut self) {
+        let time = self.time.get_mut();
+        if !time.fixed {
+            time.now = None;
+        }
+    }
+
+    /// It is `now`, and stays so: the clock is not read any more.
+    pub fn set_now(&mut self, now: Instant) {
+        let time = self.time.get_mut();
+        time.now = Some(now);
+        time.fixed = true;
+        time.start = time.start.or(Some(now));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod by_hand {
+    use super::*;
+
+    /// A write whose attempts are driven by hand, at times counted from a start that all share.
+    pub(crate) struct Write<'a, R> {
+        strategy: &'a R,
+        start: Instant,
+        progress: Progress,
+    }
+
+    impl<'a, R: RetryStrategy<()>> Write<'a, R> {
+        pub(crate) fn new(strategy: &'a R, start: Instant) -> Self {
+            Self { strategy, start, progress: Progress::at(start) }
+        }
+
+        /// Asks, and begins the attempt if there is to be one.
+        pub(crate) fn ask(&mut self, at: Duration) -> Verdict {
+            self.progress.set_now(self.start + at);
+            let verdict = self.strategy.proceed(&(), &self.progress);
+            if matches!(verdict, Verdict::Go | Verdict::Probe) {
+                self.progress.begin(verdict);
+            }
+            verdict
+        }
+
+        pub(crate) fn fail(&mut self, at: Duration) {
+            self.fail_with(at, SinkError::unavailable("down"));
+        }
+
+        pub(crate) fn fail_with(&mut self, at: Duration, error: SinkError) {
+            self.progress.set_now(self.start + at);
+            self.progress.fail(error);
+            self.strategy.failure(&(), &self.progress);
+        }
+
+        pub(crate) fn succeed(&self) {
+            self.strategy.success(&(), &self.progress);
+        }
+
+        pub(crate) fn release(&self) {
+            self.strategy.release(&(), &self.progress);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn the_time_is_what_is_passed_in_or_the_clock() {
+        let start = Instant::now();
+        let mut progress = Progress::at(start);
+        progress.refresh();
+        assert_eq!(progress.now(), start);
+        progress.set_now(start + Duration::from_secs(2));
+        progress.fail(SinkError::full());
+        progress.set_now(start + Duration::from_secs(5));
+        assert_eq!(progress.elapsed(), Duration::from_secs(5));
+        assert_eq!(progress.since_failure(), Some(Duration::from_secs(3)));
+
+        let progress = Progress::new();
+        assert!(progress.now() >= start);
+        assert_eq!(progress.now(), progress.now());
+        assert_eq!(progress.elapsed(), Duration::ZERO);
+    }
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test(start_paused = true)]
+    async fn under_tokio_the_paused_clock_counts() {
+        let mut progress = Progress::new();
+        assert_eq!(progress.elapsed(), Duration::ZERO);
+        tokio::time::advance(Duration::from_hours(1)).await;
+        progress.refresh();
+        assert_eq!(progress.elapsed(), Duration::from_hours(1));
+    }
+
+    #[test]
+    fn a_pointer_to_a_strategy_is_that_strategy() {
+        fn answers<R: RetryStrategy<str>>(strategy: R) {
+            let mut progress = Progress::at(Instant::now());
+            for answer in [R::success, R::failure, R::release] {
+                assert_eq!(strategy.proceed("", &progress), Verdict::Go);
+                progress.begin(Verdict::Go);
+                answer(&strategy, "", &progress);
+            }
+        }
+
+        #[derive(Default)]
+        struct Told(std::sync::Mutex<Vec<&'static str>>);
+        impl RetryStrategy<str> for Told {
+            fn proceed(&self, _event: &str, _progress: &Progress) -> Verdict {
+                Verdict::Go
+            }
+            fn success(&self, _event: &str, _progress: &Progress) {
+                self.0.lock().unwrap().push("success");
+            }
+            fn failure(&self, _event: &str, _progress: &Progress) {
+                self.0.lock().unwrap().push("failure");
+            }
+            fn release(&self, _event: &str, _progress: &Progress) {
+                self.0.lock().unwrap().push("release");
+            }
+        }
+
+        let told = Arc::new(Told::default());
+        answers(&*told);
+        answers(Arc::clone(&told));
+        answers(Box::new(Arc::clone(&told)) as Box<dyn RetryStrategy<str>>);
+        assert_eq!(*told.0.lock().unwrap(), ["success", "failure", "release"].repeat(3));
+    }
+}
