@@ -21,9 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Three attempts, then the next event: one that is poison does not hold up those behind it.
     let strategy = MaxAttempts::new(Breaker::new(1, Duration::from_millis(1))?, 3)?;
     let letters = Arc::new(Memory::new());
-    let queue = Queue::builder()
-        .dead_letter(Arc::clone(&letters))
-        .spawn(Retry::new(picky, strategy))?;
+    let queue =
+        Queue::builder().dead_letter(Arc::clone(&letters)).spawn(Retry::new(picky, strategy))?;
 
     for number in 1..=10 {
         queue.write(&number)?;
@@ -32,7 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     assert_eq!(delivered.events(), [2, 4, 6, 8]);
     let letters: Vec<DeadLetter<u32>> = letters.take();
-    let refused: Vec<_> = letters.iter().map(|letter| (letter.event, letter.error.kind())).collect();
+    let refused: Vec<_> =
+        letters.iter().map(|letter| (letter.event, letter.error.kind())).collect();
     assert_eq!(
         refused,
         [

@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mailed = Arc::new(Memory::new());
     let mailbox = Arc::clone(&mailed);
     let attempts = std::sync::atomic::AtomicU32::new(0);
-    let mailer = sink_fn(move |event: &String| {
+    let flaky = sink_fn(move |event: &String| {
         if attempts.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 3 < 2 {
             return Err(SinkError::unavailable("the mail server is busy"));
         }
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Left of a queue nothing waits; right of it, retries may.
     let all = Broadcaster::new();
     all.add(Arc::new(Queue::spawn(Arc::clone(&archive))))?;
-    let retry = Retry::new(mailer, Breaker::new(2, Duration::from_millis(10))?);
+    let retry = Retry::new(flaky, Breaker::new(2, Duration::from_millis(10))?);
     all.add(Arc::new(Queue::spawn(retry)))?;
 
     for step in ["built", "tested", "deployed"] {

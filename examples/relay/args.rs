@@ -11,7 +11,7 @@ use clap::Parser;
 /// each has every event it should.
 ///
 /// Events are posted as a container registry posts its notifications: {"events":[…]}. An endpoint
-/// that takes nothing for ten seconds (give_up in the configuration) is given up, and what it
+/// that takes nothing for ten seconds (`give_up` in the configuration) is given up, and what it
 /// should have had counts as failed. The others do not wait for it.
 ///
 /// Ctrl-C stops reading and gives the endpoints ten seconds for what they have. The exit status is

@@ -44,7 +44,11 @@ impl BuiltIn {
             }
             Ok::<_, SinkError>(())
         })))?;
-        Ok(Self { steady: Receiver::steady().await?, hostile: Receiver::hostile(seed).await?, sent })
+        Ok(Self {
+            steady: Receiver::steady().await?,
+            hostile: Receiver::hostile(seed).await?,
+            sent,
+        })
     }
 
     /// How to reach them. The hostile one is given short pauses, so that a run takes seconds.

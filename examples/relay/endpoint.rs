@@ -76,10 +76,11 @@ impl Endpoint {
 
         // Whoever was not to be had for so long is gone: without this, each event that waits would
         // be tried for as long again.
-        let retry_or_gone = OrElse::new(retry, |_: &[Event], error| match error.kind() {
-            ErrorKind::Unavailable => Err(SinkError::new(ErrorKind::Closed, error)),
-            _ => Err(error),
-        });
+        let retry_or_gone =
+            OrElse::new(retry, |_: &[Event], error: SinkError| match error.kind() {
+                ErrorKind::Unavailable => Err(SinkError::new(ErrorKind::Closed, error)),
+                _ => Err(error),
+            });
 
         let letters = Arc::clone(&trouble);
         let dead_letter = sink_fn(move |letter: &DeadLetter<Event>| {

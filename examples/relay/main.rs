@@ -7,6 +7,8 @@
 //!
 //! `endpoint.rs` builds one of these lines; `--help` tells what can be asked for.
 
+#![expect(unreachable_pub, reason = "in a program, `pub` says what a module shows to the others")]
+
 mod account;
 mod args;
 mod builtin;
@@ -32,7 +34,6 @@ use builtin::BuiltIn;
 use config::Settings;
 use endpoint::Endpoint;
 use interrupt::Interrupts;
-use notification::Event;
 use progress::Progress;
 use reading::Reading;
 use source::Source;
@@ -143,7 +144,8 @@ fn explain(endpoint: &Endpoint) {
         eprintln!("{}: {} left undelivered", entry.name, entry.dropped);
     }
     if entry.failed > 0 {
-        let cause = endpoint.last_error().map(|error| format!(": {:#}", anyhow::Error::from(error)));
+        let cause =
+            endpoint.last_error().map(|error| format!(": {:#}", anyhow::Error::from(error)));
         eprintln!("{}: {} failed{}", entry.name, entry.failed, cause.unwrap_or_default());
     }
 }

@@ -47,7 +47,12 @@ impl Reading {
         Ok((reading, end))
     }
 
-    fn run(&self, mut source: Source, all: &Broadcaster<Event>, progress: &Progress) -> io::Result<()> {
+    fn run(
+        &self,
+        mut source: Source,
+        all: &Broadcaster<Event>,
+        progress: &Progress,
+    ) -> io::Result<()> {
         while let Some(line) = source.next()? {
             let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
             if self.stopped.load(Ordering::Acquire) {

@@ -39,7 +39,9 @@ struct State {
 enum Fate {
     Accept,
     AcceptAfter(Duration),
-    Unavailable { retry_after: Option<u64> },
+    Unavailable {
+        retry_after: Option<u64>,
+    },
     Reset,
     /// The events were taken, but the sender cannot know: it will send them again.
     AcceptAndReset,
@@ -79,8 +81,9 @@ impl Receiver {
 /// Answers the requests of one connection until it ends or a request is to be met by a reset.
 async fn serve(stream: TcpStream, state: Arc<State>) {
     let service = service_fn(|request| answer(request, &state));
-    let mut connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
     if (&mut connection).await.is_err() {
         // Without this, closing would say goodbye in good order.
         let stream = connection.into_parts().io.into_inner();
@@ -92,7 +95,10 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
 #[error("reset")]
 struct Reset;
 
-async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Empty<Bytes>>, Reset> {
+async fn answer(
+    request: Request<Incoming>,
+    state: &State,
+) -> Result<Response<Empty<Bytes>>, Reset> {
     let answer = |status| {
         let mut response = Response::new(Empty::new());
         *response.status_mut() = status;
@@ -135,7 +141,13 @@ async fn ids(request: Request<Incoming>) -> Option<Vec<String>> {
     }
     let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await.ok()?.to_bytes();
     let envelope: Envelope = serde_json::from_slice(&body).ok()?;
-    Some(envelope.events.into_iter().filter_map(|event| Some(event.id?.as_str()?.to_owned())).collect())
+    Some(
+        envelope
+            .events
+            .into_iter()
+            .filter_map(|event| Some(event.id?.as_str()?.to_owned()))
+            .collect(),
+    )
 }
 
 impl State {

@@ -1,5 +1,7 @@
 //! The relay as a program: what it delivers, what it says, and how it ends.
 
+#![expect(unreachable_pub, reason = "in a program, `pub` says what a module shows to the others")]
+
 mod program;
 mod server;
 
@@ -83,8 +85,7 @@ fn events_arrive_in_order_and_as_they_were() {
     let server = Server::answering("204 No Content");
     let ended = relay(&["--to", &server.url, "--json"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let sent: Vec<_> =
-        BUILT_IN.lines().map(|event| format!(r#"{{"events":[{event}]}}"#)).collect();
+    let sent: Vec<_> = BUILT_IN.lines().map(|event| format!(r#"{{"events":[{event}]}}"#)).collect();
     let received: Vec<_> = server.requests().into_iter().map(|request| request.body).collect();
     assert_eq!(received, sent);
     let media_type = "content-type: application/vnd.docker.distribution.events.v1+json\r\n";
@@ -155,7 +156,13 @@ fn an_unreachable_endpoint_is_given_up_and_its_events_count_as_failed() {
         server.url
     ));
     let mut relay = Relay::start(&[
-        "--input", "-", "--config", config.to_str().unwrap(), "--json", "--capacity", "10",
+        "--input",
+        "-",
+        "--config",
+        config.to_str().unwrap(),
+        "--json",
+        "--capacity",
+        "10",
     ]);
     // Ten times as many as may wait.
     relay.feed(&events(100));
@@ -182,8 +189,7 @@ fn ctrl_c_ends_a_relay_whose_receiver_is_stuck_and_the_other_had_everything() {
          [[endpoints]]\nname = 'good'\nurl = '{}'\n",
         stuck.url, good.url
     ));
-    let mut relay =
-        Relay::start(&["--input", "-", "--config", config.to_str().unwrap(), "--json"]);
+    let mut relay = Relay::start(&["--input", "-", "--config", config.to_str().unwrap(), "--json"]);
     relay.feed(&events(100));
     good.wait_for(100);
     stuck.wait_for(1);
@@ -219,7 +225,13 @@ fn ctrl_c_wakes_a_reader_that_waits_for_room() {
     let config =
         file(&format!("[[endpoints]]\nurl = '{}'\ntimeout = '1h'\ngive_up = '1h'\n", stuck.url));
     let mut relay = Relay::start(&[
-        "--input", "-", "--config", config.to_str().unwrap(), "--json", "--capacity", "2",
+        "--input",
+        "-",
+        "--config",
+        config.to_str().unwrap(),
+        "--json",
+        "--capacity",
+        "2",
     ]);
     relay.feed(&events(5));
     stuck.wait_for(1);
@@ -230,7 +242,11 @@ fn ctrl_c_wakes_a_reader_that_waits_for_room() {
     assert_eq!(account["lost"], 0);
     let endpoint = &account["endpoints"][0];
     let undelivered = endpoint["dropped"].as_u64().unwrap() + endpoint["failed"].as_u64().unwrap();
-    assert_eq!(account["read"].as_u64().unwrap(), undelivered, "each that was read is accounted for");
+    assert_eq!(
+        account["read"].as_u64().unwrap(),
+        undelivered,
+        "each that was read is accounted for"
+    );
 }
 
 #[test]
@@ -345,7 +361,13 @@ fn the_same_url_twice_is_two_endpoints() {
     let server = Server::answering("202 Accepted");
     let input = file(&events(1));
     let ended = relay(&[
-        "--input", input.to_str().unwrap(), "--to", &server.url, "--to", &server.url, "--json",
+        "--input",
+        input.to_str().unwrap(),
+        "--to",
+        &server.url,
+        "--to",
+        &server.url,
+        "--json",
     ]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let account = ended.account();

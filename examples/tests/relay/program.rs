@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 /// A relay that has not ended by now never will.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub struct Relay {
     child: Child,
