@@ -19,4 +19,4 @@ pub use lag::Lag;
 pub use roster::SinkStats;
 pub use sink_id::SinkId;
 pub use subscriber::Subscriber;
-pub use subscription::{Missed, Subscription};
+pub use subscription::{Missed, Received, Subscription};

@@ -16,8 +16,8 @@ use crate::Lag;
 
 /// Receives every event written after it subscribed, for code that wants to pull.
 ///
-/// An iterator that blocks its thread, [`recv`](Self::recv) in a task, and a `Stream` with the
-/// feature `futures`. It ends once the broadcaster is closed and all is received; dropping it
+/// On a thread, iterate over it or call [`blocking_recv`](Self::blocking_recv); in a task,
+/// [`recv`](Self::recv); with the feature `futures` it is a `Stream`. It ends once the broadcaster is closed and all is received; dropping it
 /// unsubscribes. A close of the broadcaster does not wait for it.
 ///
 /// An item is `Err` when events were skipped, as its [`Lag`] says: [`Missed`] tells how many, and
@@ -32,7 +32,7 @@ use crate::Lag;
 /// all.write(&"one")?;
 /// all.write(&"two")?;
 /// all.close().wait()?;
-/// assert_eq!(events.collect::<Result<Vec<_>, _>>()?, ["one", "two"]);
+/// assert_eq!(events.into_iter().collect::<Result<Vec<_>, _>>()?, ["one", "two"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Subscription<E> {
@@ -87,6 +87,12 @@ impl<E: Event + Clone> Subscription<E> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    /// The next event; `None` at the end. Blocks its thread until then: in a task use
+    /// [`recv`](Self::recv).
+    pub fn blocking_recv(&mut self) -> Option<Result<E, Missed>> {
+        block_on(self.recv())
+    }
+
     /// The next event, if there is one now.
     pub fn try_recv(&mut self) -> Option<Result<E, Missed>> {
         match self.poll_recv(&mut Context::from_waker(Waker::noop())) {
@@ -131,12 +137,26 @@ impl<E: Event + Clone> Subscription<E> {
     }
 }
 
-/// Blocks its thread for the next event. In a task use [`recv`](Subscription::recv).
-impl<E: Event + Clone> Iterator for Subscription<E> {
+impl<E: Event + Clone> IntoIterator for Subscription<E> {
+    type Item = Result<E, Missed>;
+    type IntoIter = Received<E>;
+
+    fn into_iter(self) -> Received<E> {
+        Received(self)
+    }
+}
+
+/// The events of a [`Subscription`], to iterate over on a thread, which it blocks for each.
+///
+/// A type of its own, since `Subscription` may be a `Stream`, whose methods have the same names.
+#[derive(Debug)]
+pub struct Received<E>(Subscription<E>);
+
+impl<E: Event + Clone> Iterator for Received<E> {
     type Item = Result<E, Missed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        block_on(self.recv())
+        self.0.blocking_recv()
     }
 }
 

@@ -343,6 +343,9 @@ async fn yield_now() {
 
 impl<E: Event + Clone, D> Drop for Worker<E, D> {
     fn drop(&mut self) {
+        // Before the reader, without which the log lets go of what the accounts have yet to hand on.
+        self.members.clear();
+        self.done.clear();
         if let (Some(groups), Some(group)) = (&self.groups, &self.group) {
             drop(groups.close(group));
         }

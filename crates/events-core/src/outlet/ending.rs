@@ -186,7 +186,7 @@ impl<E: Event + Clone> Outlet<E> {
     /// Afterwards the worker's answers are ignored.
     pub(crate) fn give_up_rest(&self, why: &'static str) {
         let mut state = self.state.lock();
-        if state.taken.is_some() || state.outcome.is_some() {
+        if state.taken.is_some() {
             return;
         }
         let rest = self.rest(&state);
@@ -241,27 +241,30 @@ impl<E: Event + Clone> Outlet<E> {
     /// Records the end, the first time it is called, and tells everybody.
     pub(crate) fn finish(&self, close_error: Option<SinkError>) {
         let mut state = self.state.lock();
-        if state.outcome.is_some() {
+        if std::mem::replace(&mut state.finished, true) {
             return;
         }
         let undelivered =
             (state.undelivered > 0).then(|| SinkError::undelivered_events(state.undelivered));
         let gone = state.gone.clone();
         let error = SinkError::combine([undelivered, gone, close_error].into_iter().flatten());
-        let outcome = error.map_or(Ok(()), Err);
-        state.outcome = Some(outcome.clone());
-        let ending = state.ending.take();
-        let flushing = state.flushing.take();
         drop(state);
+        let outcome = error.map_or(Ok(()), Err);
         if self.parts.owns_feed {
             self.feed.close();
         }
-        ending.wake();
-        flushing.wake();
-        self.call();
+        // Before the closers hear of it, so that they find everything done.
         if let Some(on_end) = &self.parts.on_end {
             on_end(&outcome);
         }
+        let mut state = self.state.lock();
+        state.outcome = Some(outcome);
+        let ending = state.ending.take();
+        let flushing = state.flushing.take();
+        drop(state);
+        ending.wake();
+        flushing.wake();
+        self.call();
     }
 
     /// The worker is gone, perhaps before its end.

@@ -53,6 +53,8 @@ struct State<E> {
     gone: Option<SinkError>,
     /// How many events are settled, once whoever ends the account has settled the rest.
     taken: Option<u64>,
+    /// Whether the result is being told.
+    finished: bool,
     outcome: Option<Result<(), SinkError>>,
     ending: Waiters,
 }
@@ -115,6 +117,7 @@ impl<E> Outlet<E> {
                 aborted: false,
                 gone: None,
                 taken: None,
+                finished: false,
                 outcome: None,
                 ending: Waiters::new(),
             }),

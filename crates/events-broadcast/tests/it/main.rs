@@ -1,0 +1,9 @@
+//! The behaviour of the broadcaster, by what it is for.
+
+mod closing;
+mod direct;
+#[cfg(feature = "tokio")]
+mod groups;
+mod spawned;
+mod subscription;
+mod support;

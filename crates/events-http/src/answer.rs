@@ -1,0 +1,167 @@
+use std::time::{Duration, SystemTime};
+
+use events_core::{ErrorKind, SinkError};
+use reqwest::{
+    Response, StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
+
+/// The longest wait that an endpoint may ask for.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// How much of an answer's body is read, and for how long, so that its connection can be used
+/// again. A longer body costs less as a new connection.
+const DRAIN_BYTES: u64 = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// What an answer means for the event. `keyed`: the request had an idempotency key.
+pub(crate) fn outcome(
+    status: StatusCode,
+    headers: &HeaderMap,
+    keyed: bool,
+    now: SystemTime,
+) -> Result<(), SinkError> {
+    let wait = retry_after(headers, now);
+    let passes = match status.as_u16() {
+        200..300 => return Ok(()),
+        // Too busy now: Request Timeout, Too Early, Too Many Requests.
+        408 | 425 | 429 => true,
+        // An earlier attempt with the same key is still being worked on.
+        409 => keyed,
+        413 => wait.is_some(),
+        // Not Implemented, HTTP Version Not Supported: no attempt will be different.
+        501 | 505 => false,
+        // A class that does not exist is to be read as 5xx (RFC 9110, section 15).
+        status => status >= 500,
+    };
+    let kind = match status {
+        StatusCode::GONE => ErrorKind::Closed,
+        _ if passes => ErrorKind::Unavailable,
+        _ => ErrorKind::Rejected,
+    };
+    let note = if status.is_redirection() { ", and redirects are not followed" } else { "" };
+    let error = SinkError::new(kind, format!("the endpoint answered {status}{note}"));
+    Err(match wait {
+        Some(wait) if passes => error.with_retry_after(wait),
+        _ => error,
+    })
+}
+
+/// `Retry-After` as seconds or as any of the three forms of an HTTP date, at most an hour.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number too long for the type is longer than the longest wait too.
+        value.parse().map_or(Duration::MAX, Duration::from_secs)
+    } else {
+        let until = httpdate::parse_http_date(value).ok()?;
+        until.duration_since(now).unwrap_or_default()
+    };
+    Some(wait.min(LONGEST_WAIT))
+}
+
+/// Reads the rest of the answer, so that its connection is free for the next request; gives up on
+/// a body that is too long or too slow. What it says does not matter.
+pub(crate) async fn drain(mut response: Response) {
+    if response.content_length().is_some_and(|length| length > DRAIN_BYTES) {
+        return;
+    }
+    let read = async {
+        let mut left = DRAIN_BYTES;
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let Some(rest) = left.checked_sub(chunk.len() as u64) else { return };
+            left = rest;
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, read).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ErrorKind::{Closed, Rejected, Unavailable};
+    use std::error::Error;
+
+    /// Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's examples.
+    const NOW: u64 = 784_111_777;
+
+    fn answer(status: u16, retry_after: Option<&str>, keyed: bool) -> Result<(), SinkError> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = retry_after {
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+        }
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+        outcome(StatusCode::from_u16(status).unwrap(), &headers, keyed, now)
+    }
+
+    #[test]
+    fn every_status_has_its_kind() {
+        for status in 100..1000 {
+            let expected = match status {
+                200..=299 => None,
+                410 => Some(Closed),
+                408 | 425 | 429 | 500 | 502..=504 | 506..=999 => Some(Unavailable),
+                _ => Some(Rejected),
+            };
+            let kind = answer(status, None, false).err().map(|error| error.kind());
+            assert_eq!(kind, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_is_an_attempt_in_flight_only_with_a_key() {
+        assert_eq!(answer(409, None, true).unwrap_err().kind(), Unavailable);
+        assert_eq!(answer(409, None, false).unwrap_err().kind(), Rejected);
+    }
+
+    #[test]
+    fn too_large_is_temporary_only_if_told_so() {
+        let error = answer(413, Some("5"), false).unwrap_err();
+        assert_eq!(error.kind(), Unavailable);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
+        assert_eq!(answer(413, None, false).unwrap_err().kind(), Rejected);
+        assert_eq!(answer(413, Some("soon"), false).unwrap_err().kind(), Rejected);
+    }
+
+    #[test]
+    fn retry_after_comes_in_seconds_and_three_forms_of_date() {
+        for (value, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sunday, 06-Nov-94 08:50:37 GMT", Some(60)),
+            ("Sun Nov  6 08:50:37 1994", Some(60)),
+            // The past is now; what is too far away is clamped.
+            ("Sun, 06 Nov 1994 08:48:37 GMT", Some(0)),
+            ("Sat, 06 Nov 2094 08:48:37 GMT", Some(3600)),
+            ("3601", Some(3600)),
+            ("18446744073709551616", Some(3600)),
+            ("99999999999999999999999999999999999999999999", Some(3600)),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("tomorrow", None),
+        ] {
+            let wait = answer(503, Some(value), false).unwrap_err().retry_after();
+            assert_eq!(wait, seconds.map(Duration::from_secs), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_help_later_says_when() {
+        for status in [301, 400, 410, 501] {
+            assert_eq!(answer(status, Some("5"), false).unwrap_err().retry_after(), None);
+        }
+    }
+
+    #[test]
+    fn a_redirect_says_that_it_is_not_followed() {
+        let error = answer(307, None, false).unwrap_err();
+        assert_eq!(
+            error.source().unwrap().to_string(),
+            "the endpoint answered 307 Temporary Redirect, and redirects are not followed"
+        );
+    }
+}

@@ -1,0 +1,310 @@
+use std::{fmt, time::Duration};
+
+use events_core::ConfigError;
+use reqwest::{
+    Url,
+    header::{AUTHORIZATION, HeaderMap, USER_AGENT},
+};
+
+use crate::{Client, HttpSink, Json, Keyed, client::check_timeout, endpoint::Endpoint, header};
+
+/// Sets up an [`HttpSink`].
+///
+/// # Default
+/// JSON; 15 seconds for a request; a [`Client`] of its own; no credentials, no idempotency key;
+/// the user agent names this crate.
+///
+/// ```
+/// use std::time::Duration;
+/// use events_http::HttpSink;
+///
+/// #[derive(serde::Serialize)]
+/// struct Order {
+///     id: u64,
+/// }
+///
+/// let sink = HttpSink::builder("http://example.com/orders")
+///     .timeout(Duration::from_secs(30))
+///     .header("X-Source", "shop")
+///     .bearer_auth("a token")
+///     .user_agent("shop/1.0")
+///     .idempotency_key(|order: &Order| order.id)
+///     .build()?;
+/// # Ok::<(), events_core::ConfigError>(())
+/// ```
+#[must_use = "`build` makes the sink"]
+pub struct Builder<F> {
+    url: String,
+    headers: Vec<(String, String)>,
+    auth: Option<Auth>,
+    user_agent: String,
+    timeout: Duration,
+    client: Option<Client>,
+    format: F,
+}
+
+enum Auth {
+    Basic { user: String, password: String },
+    Bearer(String),
+}
+
+impl Builder<Json> {
+    pub(crate) fn new(url: String) -> Self {
+        Self {
+            url,
+            headers: Vec::new(),
+            auth: None,
+            user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
+            timeout: Duration::from_secs(15),
+            client: None,
+            format: Json,
+        }
+    }
+}
+
+impl<F> Builder<F> {
+    /// How an event becomes a body, in the place of [`Json`].
+    pub fn format<G>(self, format: G) -> Builder<G> {
+        self.map_format(|_| format)
+    }
+
+    /// Sends `key`, as text, in the header `Idempotency-Key`, so that a receiver can tell an event
+    /// that comes again from a new one. It must be the same each time the same event is written.
+    ///
+    /// An event whose key is empty or not printable ASCII is rejected. With a key, 409 (Conflict)
+    /// means that an earlier attempt is still being worked on, and so is worth another try.
+    ///
+    /// Set the [`format`](Self::format) first. The closure wants a typed argument,
+    /// `|event: &Order| event.id`.
+    pub fn idempotency_key<K>(self, key: K) -> Builder<Keyed<F, K>> {
+        self.map_format(|format| Keyed::new(format, key))
+    }
+
+    /// Adds a header to each request; the same name again adds a value. `Content-Type` takes the
+    /// place of the format's.
+    ///
+    /// Values must be printable ASCII. They are never shown, neither in errors nor in `Debug`.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sends user and password (`Authorization: Basic`), in the place of a bearer token.
+    pub fn basic_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.auth = Some(Auth::Basic { user: user.into(), password: password.into() });
+        self
+    }
+
+    /// Sends a token (`Authorization: Bearer`), in the place of user and password.
+    pub fn bearer_auth(mut self, token: impl Into<String>) -> Self {
+        self.auth = Some(Auth::Bearer(token.into()));
+        self
+    }
+
+    /// The header `User-Agent`.
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.user_agent = name.into();
+        self
+    }
+
+    /// How long a request may take in all, from the look-up of the name to the end of the answer;
+    /// more than zero, at most a day. Afterwards the write is `Unavailable`.
+    ///
+    /// [`ClientBuilder::connect_timeout`](crate::ClientBuilder::connect_timeout) limits the first
+    /// part of it.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The connections to use, instead of some of its own.
+    pub fn client(mut self, client: &Client) -> Self {
+        self.client = Some(client.clone());
+        self
+    }
+
+    /// The sink. Nothing is sent or looked up yet.
+    ///
+    /// # Errors
+    /// A URL that is not `http` or `https`, has no host, or has a user or password in it, which
+    /// belong in [`basic_auth`](Self::basic_auth); a header or credentials that cannot be sent; a
+    /// timeout that makes no sense; without a [`client`](Self::client), those of [`Client::new`].
+    pub fn build(self) -> Result<HttpSink<F>, ConfigError> {
+        let url = parse_url(&self.url)?;
+        check_timeout("timeout", self.timeout)?;
+        let headers = self.parse_headers()?;
+        let client = match self.client {
+            Some(client) => client,
+            None if url.scheme() == "http" => Client::builder().only_plain().build()?,
+            None => Client::new()?,
+        };
+        let template = client.http.post(url).headers(headers).timeout(self.timeout);
+        let template = match self.auth {
+            None => template,
+            Some(Auth::Basic { user, password }) => template.basic_auth(user, Some(password)),
+            Some(Auth::Bearer(token)) => template.bearer_auth(token),
+        };
+        let template = template.build().map_err(|error| {
+            ConfigError::new("url", format!("cannot be posted to: {}", error.without_url()))
+        })?;
+        Ok(HttpSink::from_parts(self.format, Endpoint::new(client, template, self.timeout)))
+    }
+
+    fn parse_headers(&self) -> Result<HeaderMap, ConfigError> {
+        let refuse = |setting| move |problem: String| ConfigError::new(setting, problem);
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let (name, value) = header::parse(name, value).map_err(refuse("header"))?;
+            headers.append(name, value);
+        }
+        if !headers.contains_key(USER_AGENT) {
+            let (name, value) = header::parse(USER_AGENT.as_str(), &self.user_agent)
+                .map_err(refuse("user_agent"))?;
+            headers.append(name, value);
+        }
+        if self.auth.is_some() && headers.contains_key(AUTHORIZATION) {
+            return Err(ConfigError::new("header", "authorization is set by other means too"));
+        }
+        match &self.auth {
+            Some(Auth::Basic { user, .. }) if user.contains(':') => {
+                return Err(ConfigError::new("basic_auth", "must have a user without a colon"));
+            }
+            Some(Auth::Bearer(token)) if token.is_empty() => {
+                return Err(ConfigError::new("bearer_auth", "must have a token, was empty"));
+            }
+            Some(Auth::Bearer(token)) => {
+                header::parse(AUTHORIZATION.as_str(), token).map_err(refuse("bearer_auth"))?;
+            }
+            _ => {}
+        }
+        Ok(headers)
+    }
+
+    fn map_format<G>(self, change: impl FnOnce(F) -> G) -> Builder<G> {
+        Builder {
+            url: self.url,
+            headers: self.headers,
+            auth: self.auth,
+            user_agent: self.user_agent,
+            timeout: self.timeout,
+            client: self.client,
+            format: change(self.format),
+        }
+    }
+}
+
+/// The address, if it is one to post to; the error does not repeat it.
+fn parse_url(url: &str) -> Result<Url, ConfigError> {
+    let refuse = |problem: &str| Err(ConfigError::new("url", problem));
+    let url = match Url::parse(url) {
+        Ok(url) => url,
+        Err(error) => return refuse(&format!("is not valid: {error}")),
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return refuse("must begin with http:// or https://");
+    }
+    if !url.has_host() {
+        return refuse("must name a host");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("must not hold a user or password; use basic_auth");
+    }
+    if url.scheme() == "https" && cfg!(not(any(feature = "rustls", feature = "rustls-no-provider")))
+    {
+        return refuse("is https, which needs the feature `rustls`");
+    }
+    Ok(url)
+}
+
+impl<F: fmt::Debug> fmt::Debug for Builder<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("timeout", &self.timeout)
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> Builder<Json> {
+        HttpSink::builder("http://example.com/")
+    }
+
+    fn problem<F>(builder: Builder<F>) -> String {
+        builder.build().expect_err("a setting is wrong").to_string()
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_posted_to_is_refused() {
+        for (url, expected) in [
+            ("", "url is not valid: relative URL without a base"),
+            ("example.com/hook", "url is not valid: relative URL without a base"),
+            ("http://", "url is not valid: empty host"),
+            ("https://:443/hook", "url is not valid: empty host"),
+            ("http://example.com:99999/", "url is not valid: invalid port number"),
+            ("ftp://example.com/", "url must begin with http:// or https://"),
+            ("file:///etc/passwd", "url must begin with http:// or https://"),
+            ("mailto:secret@example.com", "url must begin with http:// or https://"),
+            ("secret:secret@example.com", "url must begin with http:// or https://"),
+            ("http://secret@example.com", "url must not hold a user or password; use basic_auth"),
+            ("http://:secret@a.b", "url must not hold a user or password; use basic_auth"),
+        ] {
+            assert_eq!(problem(HttpSink::builder(url)), expected);
+        }
+    }
+
+    #[test]
+    fn headers_that_cannot_be_sent_are_refused() {
+        for (builder, expected) in [
+            (builder().header("X-Token", "secret\r\nX: y"), "header x-token has a value with a"),
+            (builder().header("X Token", "secret"), "header has a name that is empty or"),
+            (builder().header("Content-Length", "0"), "header content-length is set by the"),
+            (builder().user_agent("a\nb"), "user_agent user-agent has a value with a line break"),
+            (builder().bearer_auth("secret\n"), "bearer_auth authorization has a value with a"),
+            (builder().bearer_auth(""), "bearer_auth must have a token"),
+            (builder().basic_auth("a:b", "secret"), "basic_auth must have a user without"),
+            (
+                builder().bearer_auth("secret").header("authorization", "secret"),
+                "header authorization is set by other means too",
+            ),
+        ] {
+            let problem = problem(builder);
+            assert!(problem.starts_with(expected), "{problem}");
+            assert!(!problem.contains("secret"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn timeouts_that_make_no_sense_are_refused() {
+        for timeout in [Duration::ZERO, Duration::MAX] {
+            assert!(problem(builder().timeout(timeout)).starts_with("timeout must be"));
+            let client = Client::builder().connect_timeout(timeout).build().unwrap_err();
+            assert!(client.to_string().starts_with("connect_timeout must be"));
+        }
+    }
+
+    #[cfg(not(any(feature = "rustls", feature = "rustls-no-provider")))]
+    #[test]
+    fn without_tls_https_is_refused() {
+        let url = "https://example.com";
+        assert_eq!(
+            problem(HttpSink::builder(url)),
+            "url is https, which needs the feature `rustls`"
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let builder = HttpSink::builder("http://example.com/secret?secret")
+            .header("X-Token", "secret")
+            .user_agent("secret")
+            .basic_auth("secret", "secret");
+        assert!(!format!("{builder:?}").contains("secret"));
+        let sink = builder.build().unwrap();
+        let debug = format!("{sink:?}");
+        assert!(debug.contains("http://example.com") && !debug.contains("secret"), "{debug}");
+    }
+}

@@ -1,0 +1,144 @@
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, SystemTime},
+};
+
+use events_core::{ErrorKind, SinkError, clock};
+use reqwest::{
+    Request,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+use tokio::sync::watch;
+
+use crate::{Client, HttpStats, Message, answer, header, stats::Counts};
+
+/// Where a sink posts to, shared with the requests that are in flight.
+pub(crate) struct Endpoint {
+    client: Client,
+    /// What all requests have in common.
+    template: Request,
+    timeout: Duration,
+    /// Each request in flight watches it, so that it knows when there are none.
+    life: watch::Sender<Life>,
+    counts: Counts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Open,
+    Closed,
+    Aborted,
+}
+
+impl Endpoint {
+    pub(crate) fn new(client: Client, template: Request, timeout: Duration) -> Self {
+        let life = watch::Sender::new(Life::Open);
+        Self { client, template, timeout, life, counts: Counts::default() }
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Scheme, host and port: what may be told of the address. Paths of webhooks hold secrets.
+    pub(crate) fn origin(&self) -> String {
+        self.template.url().origin().ascii_serialization()
+    }
+
+    pub(crate) fn stats(&self) -> HttpStats {
+        self.counts.snapshot()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), SinkError> {
+        if *self.life.borrow() == Life::Open { Ok(()) } else { Err(SinkError::closed()) }
+    }
+
+    pub(crate) fn begin_close(&self) {
+        self.end(Life::Closed);
+    }
+
+    pub(crate) fn abort(&self) {
+        self.end(Life::Aborted);
+    }
+
+    /// True for the one call that ended an open life.
+    fn end(&self, end: Life) -> bool {
+        let mut was_open = false;
+        self.life.send_if_modified(|life| {
+            was_open = *life == Life::Open;
+            let changes = *life != Life::Aborted && *life != end;
+            if changes {
+                *life = end;
+            }
+            changes
+        });
+        was_open
+    }
+
+    /// Ends with the last request in flight. Not later than the last could: one that nobody polls
+    /// any more does not end at all.
+    pub(crate) async fn idle(&self) {
+        first_of(self.life.closed(), clock::sleep(self.timeout)).await;
+    }
+
+    /// One attempt.
+    pub(crate) async fn post(self: Arc<Self>, message: Message) -> Result<(), SinkError> {
+        let mut life = self.life.subscribe();
+        self.check_open()?;
+        let request = self.request(message)?;
+        let aborted = async {
+            let _ = life.wait_for(|life| *life == Life::Aborted).await;
+            Err(SinkError::new(ErrorKind::Closed, "aborted with the request in flight"))
+        };
+        first_of(aborted, self.send(request)).await
+    }
+
+    async fn send(&self, request: Request) -> Result<(), SinkError> {
+        let attempt = self.counts.begin();
+        let keyed = request.headers().contains_key(header::IDEMPOTENCY_KEY);
+        let response = self.client.http.execute(request).await;
+        // A URL holds secrets, and reqwest's errors show it.
+        let response = response.map_err(|error| SinkError::unavailable(error.without_url()))?;
+        let status = response.status();
+        attempt.answered(status.as_u16());
+        let outcome = answer::outcome(status, response.headers(), keyed, SystemTime::now());
+        if matches!(&outcome, Err(error) if error.kind() == ErrorKind::Closed)
+            && self.end(Life::Closed)
+        {
+            tracing::warn!(endpoint = self.origin(), "the endpoint is gone for good: {status}");
+        }
+        answer::drain(response).await;
+        outcome
+    }
+
+    fn request(&self, message: Message) -> Result<Request, SinkError> {
+        let mut request = self.template.try_clone().expect("the template has no body");
+        let rejected = |problem| SinkError::rejected(format!("a header of the event's: {problem}"));
+        let mut own = HeaderMap::with_capacity(1 + message.headers.len());
+        let (name, value) =
+            header::parse(CONTENT_TYPE.as_str(), &message.content_type).map_err(rejected)?;
+        own.insert(name, value);
+        for (name, value) in &message.headers {
+            let (name, value) = header::parse(name, value).map_err(rejected)?;
+            own.append(name, value);
+        }
+        // What the sink was set up with wins: a format knows less of the endpoint.
+        own.extend(std::mem::take(request.headers_mut()));
+        *request.headers_mut() = own;
+        *request.body_mut() = Some(message.body.into());
+        Ok(request)
+    }
+}
+
+/// The result of whichever ends first; of `a`, if both have.
+async fn first_of<T>(a: impl Future<Output = T>, b: impl Future<Output = T>) -> T {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    poll_fn(|cx| match a.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => b.as_mut().poll(cx),
+    })
+    .await
+}

@@ -1,0 +1,9 @@
+//! The sink against receivers on loopback, kind and hostile ones.
+
+mod answers;
+mod closing;
+mod hostile;
+mod pipelines;
+mod receiver;
+mod requests;
+mod worlds;
