@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // On a thread a subscription is an iterator, and ends when the broadcaster closes.
     let numbers = all.subscribe();
-    let sum = thread::spawn(move || Iterator::flatten(numbers).sum::<u64>());
+    let sum = thread::spawn(move || numbers.into_iter().flatten().sum::<u64>());
 
     // In a task it can be a stream, with all that streams can do.
     let stream = all.subscribe();
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     assert_eq!(sum.join().expect("the thread adds"), 5_050);
 
-    let sizes = StreamExt::chunks(stream, 30).map(|chunk| chunk.len());
+    let sizes = stream.chunks(30).map(|chunk| chunk.len());
     assert_eq!(sizes.collect::<Vec<_>>().await, [30, 30, 30, 10]);
 
     let mut received = Vec::new();

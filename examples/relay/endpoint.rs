@@ -10,9 +10,7 @@ use std::{
 
 use anyhow::Context;
 use events_broadcast::Broadcaster;
-use events_core::{
-    Breaker, Closing, DeadLetter, ErrorKind, Filter, MaxElapsed, OrElse, SinkError, sink_fn,
-};
+use events_core::{Breaker, DeadLetter, ErrorKind, Filter, MaxElapsed, OrElse, SinkError, sink_fn};
 use events_http::HttpSink;
 use events_queue::Queue;
 use events_retry::Retry;
@@ -122,11 +120,6 @@ impl Endpoint {
             attempts: self.http.stats().attempts,
             pending: stats.pending,
         }
-    }
-
-    /// Takes no more events, and gives up at the end of `limit` those it still has.
-    pub fn close_within(&self, limit: Duration) -> Closing<'_> {
-        self.queue.close_within(limit)
     }
 
     /// Why events failed, if any did.

@@ -26,7 +26,7 @@ use std::{process, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use events_broadcast::Broadcaster;
-use events_core::{Close, Closing};
+use events_core::Close;
 
 use account::Account;
 use args::Args;
@@ -38,9 +38,9 @@ use progress::Progress;
 use reading::Reading;
 use source::Source;
 
-/// What the endpoints have left after Ctrl-C. Ending those that are stuck takes a moment more, and
-/// all of it is to be over in ten seconds.
-const LAST_CHANCE: Duration = Duration::from_secs(8);
+/// What the endpoints have left after Ctrl-C. Ending those that are stuck may take three seconds
+/// more, and all of it is to be over in ten.
+const LAST_CHANCE: Duration = Duration::from_secs(7);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -84,7 +84,7 @@ async fn relay(args: &Args) -> anyhow::Result<bool> {
         } => read,
         () = interrupted(interrupts, &progress) => {
             reading.stop();
-            drop(Closing::all(endpoints.iter().map(|it| it.close_within(LAST_CHANCE))).await);
+            drop(all.close_within(LAST_CHANCE).await);
             Ok(())
         }
     };
