@@ -284,7 +284,11 @@ mod tests {
     #[test]
     fn seed_19_the_minimum_is_one() {
         for jitter in [Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
-            assert!(waits(&with(jitter), 300).iter().all(|&wait| wait >= SECOND), "{jitter:?}");
+            let builder = ExponentialBackoff::builder().jitter(jitter).factor(SECOND / 2).seed(7);
+            for strategy in [builder.clone(), builder.maximum(SECOND)] {
+                let waits = waits(&strategy.build().unwrap(), 300);
+                assert!(waits.iter().all(|&wait| wait >= SECOND), "{jitter:?}");
+            }
         }
         let refused = ExponentialBackoff::builder().minimum(Duration::ZERO).build().unwrap_err();
         assert_eq!(refused.setting(), "minimum");
@@ -307,6 +311,18 @@ mod tests {
         assert!(decorrelated[0] <= 3 * SECOND);
         assert!(decorrelated.windows(2).all(|w| w[1] <= (w[0] * 3).min(20 * SECOND)));
         assert!(spread(&decorrelated) > 15 * SECOND);
+    }
+
+    #[test]
+    fn a_success_forgets_the_wait_before() {
+        let strategy = with(Jitter::Decorrelated);
+        for failures in [10, 1].repeat(20) {
+            let waits = waits(&strategy, failures);
+            assert!(waits[0] <= 3 * SECOND);
+            let mut write = Write::new(&strategy, Instant::now());
+            assert_eq!(write.ask(Duration::from_hours(1)), Verdict::Probe);
+            write.succeed();
+        }
     }
 
     #[test]
