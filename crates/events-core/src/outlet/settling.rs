@@ -14,11 +14,18 @@ impl<E: Event + Clone> Outlet<E> {
     /// The sink refused these events for good.
     pub(crate) fn fail(&self, events: &[E], error: &SinkError) -> Flow {
         let count = events.len() as u64;
-        let gone = error.kind() == ErrorKind::Closed;
+        let mut gone = error.kind() == ErrorKind::Closed;
         let ours = self.claim(count, |state| {
-            state.failed += count;
             if state.aborted {
                 state.undelivered += count;
+                // An abort closes what is inside, which is no news of the destination.
+                gone = false;
+            }
+            let kind = error.kind();
+            if state.aborted && matches!(kind, ErrorKind::Closed | ErrorKind::Undelivered) {
+                state.abandoned += count;
+            } else {
+                state.failed += count;
             }
             if gone {
                 let why = "the destination closed before its queue did";
