@@ -7,6 +7,9 @@ mod breaker;
 mod circuit;
 pub mod clock;
 mod closing;
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
 mod cursor;
 mod dead_letter;
 mod deliver;
