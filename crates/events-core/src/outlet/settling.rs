@@ -24,7 +24,7 @@ impl<E: Event + Clone> Outlet<E> {
                 let why = "the destination closed before its queue did";
                 state.gone = Some(SinkError::new(ErrorKind::Closed, why));
             }
-            state.handing_over = true;
+            state.handing_over += 1;
         });
         if !ours {
             return Flow::Stop;
@@ -33,7 +33,7 @@ impl<E: Event + Clone> Outlet<E> {
             self.begin_close();
         }
         self.hand_over(events, error);
-        self.state.lock().handing_over = false;
+        self.handed_over();
         self.publish()
     }
 
