@@ -94,7 +94,7 @@ impl Future for Sleep {
         if now() >= until {
             return Poll::Ready(());
         }
-        if park::wake_by(until) {
+        if park::wake_by(until, cx.waker()) {
             return Poll::Pending;
         }
         #[cfg(feature = "tokio")]
@@ -164,14 +164,29 @@ mod tests {
         assert!(start.elapsed() >= Duration::from_millis(5));
     }
 
+    struct Tell(mpsc::Sender<()>);
+
+    impl Wake for Tell {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_executor_inside_a_waiting_thread_is_woken_itself() {
+        let (tx, rx) = mpsc::channel();
+        let waker = Waker::from(std::sync::Arc::new(Tell(tx)));
+        block_on(async {
+            let mut sleep = std::pin::pin!(sleep(Duration::from_millis(5)));
+            let mut cx = Context::from_waker(&waker);
+            assert!(sleep.as_mut().poll(&mut cx).is_pending());
+            rx.recv_timeout(Duration::from_secs(20)).unwrap();
+            assert!(sleep.as_mut().poll(&mut cx).is_ready());
+        });
+    }
+
     #[test]
     fn any_executor_is_woken() {
-        struct Tell(mpsc::Sender<()>);
-        impl Wake for Tell {
-            fn wake(self: std::sync::Arc<Self>) {
-                self.0.send(()).unwrap();
-            }
-        }
         let (tx, rx) = mpsc::channel();
         let waker = Waker::from(std::sync::Arc::new(Tell(tx)));
         let mut cx = Context::from_waker(&waker);

@@ -235,6 +235,8 @@ impl<E> Log<E> {
 
     /// Has the reader woken once `wanted` events are open, or at the close.
     pub(super) fn sleepers(&mut self, wanted: usize) -> &mut Waiters {
+        // What is open never grows beyond a chunk.
+        let wanted = wanted.min(self.limit);
         self.wanted = if self.sleeping.is_empty() { wanted } else { self.wanted.min(wanted) };
         &mut self.sleeping
     }

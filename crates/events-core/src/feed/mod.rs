@@ -272,9 +272,16 @@ impl<E> Place<E> {
     /// # Errors
     /// `Full` or `Closed`: the event is not in the feed.
     pub fn leave(mut self) -> Result<(), ErrorKind> {
-        match self.poll_admitted(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(ErrorKind::Full),
+        let Some(number) = self.number.take() else { return Ok(()) };
+        // Asked and left under one lock: between two, the event might be let in after all.
+        let mut log = self.feed.log.lock();
+        let left = log.line.leave(number);
+        let admitted = left.is_none() && log.line.was_admitted(number);
+        drop(log);
+        match left {
+            Some(_) => Err(ErrorKind::Full),
+            None if admitted => Ok(()),
+            None => Err(ErrorKind::Closed),
         }
     }
 }
@@ -282,9 +289,9 @@ impl<E> Place<E> {
 impl<E> Drop for Place<E> {
     fn drop(&mut self) {
         if let Some(number) = self.number.take() {
-            // The lock is released at the end of this line, before the event is dropped.
-            let event = self.feed.log.lock().line.leave(number);
-            drop(event);
+            // The lock is released at the end of this line, before anything is dropped.
+            let left = self.feed.log.lock().line.leave(number);
+            drop(left);
         }
     }
 }

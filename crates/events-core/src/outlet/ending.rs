@@ -53,7 +53,7 @@ impl<E: Event + Clone> Outlet<E> {
             if let Some(outcome) = &state.outcome {
                 return Poll::Ready(outcome.clone());
             }
-            if self.parts.cursor.reached() >= target && !state.handing_over {
+            if self.parts.cursor.reached() >= target && state.handing_over == 0 {
                 return Poll::Ready(Ok(()));
             }
             if let Err(error) = self.check_wait_at(&state.seat) {
@@ -63,7 +63,7 @@ impl<E: Event + Clone> Outlet<E> {
             sleeper.register(&mut state, cx);
             // The worker may have come that far before it could see the flag.
             self.parts.cursor.call();
-            if self.parts.cursor.reached() < target || state.handing_over {
+            if self.parts.cursor.reached() < target || state.handing_over > 0 {
                 return Poll::Pending;
             }
             Poll::Ready(Ok(()))
@@ -197,14 +197,19 @@ impl<E: Event + Clone> Outlet<E> {
         }
         let rest = self.rest(&state);
         let count = rest.count();
-        if state.gone.is_some() && !self.parts.disconnect {
+        let failed = state.gone.is_some() && !self.parts.disconnect;
+        if failed {
             state.failed += count;
         } else {
             state.abandoned += count;
+        }
+        // A destination that an abort has closed was given up all the same.
+        if !failed || state.aborted {
             state.undelivered += count;
         }
-        state.skipped += rest.end - self.parts.cursor.reached() - count;
+        state.skipped += rest.end - rest.reached - count;
         state.taken = Some(rest.end);
+        state.handing_over += 1;
         let error = state.gone.clone();
         let error = error.unwrap_or_else(|| SinkError::new(ErrorKind::Undelivered, why));
         let flushing = state.flushing.take();
@@ -214,6 +219,7 @@ impl<E: Event + Clone> Outlet<E> {
                 self.hand_over(&chunk.from(from)[..(to - from) as usize], &error);
             }
         }
+        self.handed_over();
         flushing.wake();
         self.call();
     }
@@ -236,7 +242,7 @@ impl<E: Event + Clone> Outlet<E> {
             _ => reached,
         };
         let lagging = self.parts.cursor.bound().map_or(0, |bound| end.saturating_sub(bound));
-        let mut rest = Rest { end, parts: Vec::new() };
+        let mut rest = Rest { reached, end, parts: Vec::new() };
         let mut next = held.max(lagging);
         let log = self.feed.from(next);
         if let Some(chunk) = current {
@@ -249,9 +255,25 @@ impl<E: Event + Clone> Outlet<E> {
         rest
     }
 
+    /// One of those who hand events over is done; the last one ends what has waited for it.
+    pub(super) fn handed_over(&self) {
+        let mut state = self.state.lock();
+        state.handing_over -= 1;
+        let finishing = if state.handing_over == 0 { state.finishing.take() } else { None };
+        drop(state);
+        if let Some(closed) = finishing {
+            self.finish(closed.err());
+        }
+    }
+
     /// Records the end, the first time it is called, and tells everybody.
     pub(crate) fn finish(&self, close_error: Option<SinkError>) {
         let mut state = self.state.lock();
+        if state.handing_over > 0 {
+            // Nobody is told of the end before every dead letter is where it belongs.
+            state.finishing.get_or_insert(close_error.map_or(Ok(()), Err));
+            return;
+        }
         if std::mem::replace(&mut state.finished, true) {
             return;
         }
@@ -293,6 +315,8 @@ impl<E: Event + Clone> Outlet<E> {
 
 /// The events that will not be delivered.
 struct Rest<E> {
+    /// How far the worker had come. It may settle more meanwhile, which is ignored.
+    reached: u64,
     end: u64,
     /// Runs of events, some empty: the chunk, and the sequence numbers from and to which. It holds
     /// every chunk looked at, so that none is dropped under a lock.

@@ -41,8 +41,10 @@ struct State<E> {
     /// The lowest cursor that a flush waits for.
     flush_at: u64,
     flushing: Waiters,
-    /// Whether settled events are still on their way to the dead letter.
-    handing_over: bool,
+    /// How many of those who settle events are still handing them to the dead letter.
+    handing_over: u64,
+    /// How the sink closed, if it did so before all was handed over.
+    finishing: Option<Result<(), SinkError>>,
     aborted: bool,
     /// Why nothing more is delivered: the destination is closed, or lagged too far.
     gone: Option<SinkError>,
@@ -105,7 +107,8 @@ impl<E> Outlet<E> {
                 seat,
                 flush_at: u64::MAX,
                 flushing: Waiters::new(),
-                handing_over: false,
+                handing_over: 0,
+                finishing: None,
                 aborted: false,
                 gone: None,
                 taken: None,

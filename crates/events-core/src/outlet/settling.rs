@@ -31,7 +31,7 @@ impl<E: Event + Clone> Outlet<E> {
                 let why = "the destination closed before its queue did";
                 state.gone = Some(SinkError::new(ErrorKind::Closed, why));
             }
-            state.handing_over = true;
+            state.handing_over += 1;
         });
         if !ours {
             return Flow::Stop;
@@ -40,7 +40,7 @@ impl<E: Event + Clone> Outlet<E> {
             self.begin_close();
         }
         self.hand_over(events, error);
-        self.state.lock().handing_over = false;
+        self.handed_over();
         self.publish()
     }
 
