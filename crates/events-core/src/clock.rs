@@ -118,14 +118,15 @@ impl Future for Sleep {
 #[derive(Debug)]
 struct Alarm {
     waker: Arc<Mutex<Waker>>,
-    thread: thread::JoinHandle<()>,
+    /// Absent if the operating system had no thread to give.
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Alarm {
     fn start(until: Instant, waker: &Waker) -> Self {
         let waker = Arc::new(Mutex::new(waker.clone()));
         let ours = Arc::clone(&waker);
-        let thread = thread::spawn(move || {
+        let wake_in_time = move || {
             // The other owner is the `Sleep`: alone, the alarm has nobody to wake.
             while Arc::strong_count(&ours) > 1 {
                 match until.checked_duration_since(Instant::now()) {
@@ -135,19 +136,34 @@ impl Alarm {
             }
             let waker = ours.lock().clone();
             waker.wake();
-        });
-        Self { waker, thread }
+        };
+        let thread = thread::Builder::new().name("events-alarm".into()).spawn(wake_in_time).ok();
+        let alarm = Self { waker, thread };
+        alarm.poll_without_a_thread();
+        alarm
     }
 
     fn set(&self, waker: &Waker) {
         self.waker.lock().clone_from(waker);
+        self.poll_without_a_thread();
+    }
+
+    /// Has the task look at the clock again and again: slow, but it wakes up.
+    fn poll_without_a_thread(&self) {
+        if self.thread.is_none() {
+            thread::yield_now();
+            let waker = self.waker.lock().clone();
+            waker.wake();
+        }
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.waker = Arc::new(Mutex::new(Waker::noop().clone()));
-        self.thread.thread().unpark();
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 }
 

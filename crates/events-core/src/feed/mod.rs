@@ -155,6 +155,14 @@ impl<E> Feed<E> {
         {
             return Err(Refused::Full(event));
         }
+        if !log.has_readers() {
+            log.pass_by();
+            self.head.store(log.head(), Ordering::Release);
+            drop(log);
+            // Outside the lock, as every event: its drop is not ours to know.
+            drop(event);
+            return Ok(());
+        }
         let (sleepers, unneeded) = log.append(event);
         self.head.store(log.head(), Ordering::Release);
         drop(log);

@@ -46,28 +46,42 @@ impl<E: Event + Clone> Outlet<E> {
     /// Ends once all that was written before is settled.
     pub fn flush(&self) -> Closing<'_> {
         let target = self.feed.head().min(self.parts.cursor.stop());
-        let mut sleeper = Sleeper::new(self, |state| &mut state.flushing);
         self.feed.hurry();
-        Closing::new(poll_fn(move |cx| {
+        Closing::new(async move {
+            match self.flushed(target).await {
+                Some(result) => result,
+                // What was given up is settled by the end at the latest.
+                None => self.end().await,
+            }
+        })
+    }
+
+    /// Ends once all before `target` is settled; with `None` if that may take until the end.
+    async fn flushed(&self, target: u64) -> Option<Result<(), SinkError>> {
+        let mut sleeper = Sleeper::new(self, |state| &mut state.flushing);
+        poll_fn(|cx| {
             let mut state = self.state.lock();
             if let Some(outcome) = &state.outcome {
-                return Poll::Ready(outcome.clone());
+                return Poll::Ready(Some(outcome.clone()));
             }
-            if self.parts.cursor.reached() >= target && state.handing_over == 0 {
-                return Poll::Ready(Ok(()));
+            let done =
+                |state: &State<E>| self.parts.cursor.reached() >= target && state.handing_over == 0;
+            if done(&state) {
+                return Poll::Ready(Some(Ok(())));
+            }
+            if state.aborted {
+                return Poll::Ready(None);
             }
             if let Err(error) = self.check_wait_at(&state.seat) {
-                return Poll::Ready(Err(error));
+                return Poll::Ready(Some(Err(error)));
             }
             state.flush_at = state.flush_at.min(target);
             sleeper.register(&mut state, cx);
             // The worker may have come that far before it could see the flag.
             self.parts.cursor.call();
-            if self.parts.cursor.reached() < target || state.handing_over > 0 {
-                return Poll::Pending;
-            }
-            Poll::Ready(Ok(()))
-        }))
+            if done(&state) { Poll::Ready(Some(Ok(()))) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Takes no more events, delivers what was accepted, closes the sink. Waiting is up to the
@@ -113,6 +127,7 @@ impl<E: Event + Clone> Outlet<E> {
         }
         state.aborted = true;
         let ending = state.ending.take();
+        let flushing = state.flushing.take();
         let seat = Arc::clone(&state.seat);
         drop(state);
         if let Err(panicked) = isolate::call(seat.id(), || self.parts.sink.abort()) {
@@ -120,6 +135,7 @@ impl<E: Event + Clone> Outlet<E> {
             tracing::error!(queue = self.name(), error, "the sink panicked when aborted");
         }
         ending.wake();
+        flushing.wake();
         self.call();
     }
 

@@ -11,7 +11,8 @@ use crate::receiver::Receiver;
 struct Posting {
     sink: HttpSink,
     received: Arc<Mutex<Vec<u64>>>,
-    _receiver: Receiver,
+    /// Locked, since a receiver is for one thread.
+    _receiver: Mutex<Receiver>,
 }
 
 impl Posting {
@@ -26,7 +27,7 @@ impl Posting {
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
         });
         let sink = HttpSink::new(&receiver.url()).unwrap();
-        Self { sink, received, _receiver: receiver }
+        Self { sink, received, _receiver: Mutex::new(receiver) }
     }
 
     fn received(&self) -> Vec<u64> {
