@@ -136,7 +136,9 @@ fn every_policy_accounts_for_every_event_on_threads() {
         scope.spawn(|| {
             // The account adds up at all times, not just at the end.
             while !done.load(Ordering::Relaxed) {
-                branches.iter().for_each(|branch| assert_balanced(&branch.queue.stats()));
+                for branch in &branches {
+                    assert_balanced(&branch.queue.stats());
+                }
                 thread::yield_now();
             }
         });

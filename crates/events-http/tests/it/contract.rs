@@ -19,15 +19,15 @@ impl Posting {
     fn new() -> Self {
         use std::io::Write;
 
-        let received = Arc::<Mutex<Vec<_>>>::default();
-        let journal = Arc::clone(&received);
-        let receiver = Receiver::new(move |stream, request| {
+        let journal = Arc::<Mutex<Vec<_>>>::default();
+        let received = Arc::clone(&journal);
+        let server = Receiver::new(move |stream, request| {
             let number = std::str::from_utf8(&request.body).unwrap().parse().unwrap();
             journal.lock().unwrap().push(number);
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
         });
-        let sink = HttpSink::new(&receiver.url()).unwrap();
-        Self { sink, received, _receiver: Mutex::new(receiver) }
+        let sink = HttpSink::new(server.url()).unwrap();
+        Self { sink, received, _receiver: Mutex::new(server) }
     }
 
     fn received(&self) -> Vec<u64> {
