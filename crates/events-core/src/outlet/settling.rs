@@ -57,7 +57,8 @@ impl<E: Event + Clone> Outlet<E> {
         }
         self.hand_over(events, error);
         self.state.lock().handing_over = false;
-        self.publish()
+        let flow = self.publish();
+        if gone { Flow::Stop } else { flow }
     }
 
     /// How many events it has to skip to be within its bound again.
