@@ -253,6 +253,28 @@ mod tests {
     }
 
     #[test]
+    fn a_destination_that_is_gone_is_not_asked_again() {
+        let (asked, was_asked) = channel();
+        let (let_go, go) = channel();
+        let go = parking_lot::Mutex::new(go);
+        let gone = events_core::sink_fn(move |event: &u32| {
+            asked.send(*event).unwrap();
+            go.lock().recv().unwrap();
+            Err(SinkError::closed())
+        });
+        let queue = Queue::spawn(gone);
+        for event in 0..10 {
+            Sink::write(&queue, &event).unwrap();
+        }
+        for _ in 0..10 {
+            let_go.send(()).unwrap();
+        }
+        queue.close().wait().unwrap_err();
+        assert!(was_asked.try_iter().eq([0]));
+        assert_eq!(queue.stats().failed, 10);
+    }
+
+    #[test]
     fn a_sink_that_an_abort_closed_is_not_mistaken_for_a_destination_that_is_gone() {
         let (held, is_held) = channel();
         let (abort, aborted) = channel();

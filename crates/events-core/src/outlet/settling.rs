@@ -41,7 +41,8 @@ impl<E: Event + Clone> Outlet<E> {
         }
         self.hand_over(events, error);
         self.handed_over();
-        self.publish()
+        let flow = self.publish();
+        if gone { Flow::Stop } else { flow }
     }
 
     /// Leaves out what lies further behind than the bound allows.
