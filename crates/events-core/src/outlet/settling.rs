@@ -41,7 +41,9 @@ impl<E: Event + Clone> Outlet<E> {
         }
         self.hand_over(events, error);
         self.handed_over();
-        self.publish()
+        let flow = self.publish();
+        // What is behind a destination that is gone is given up, not offered to it.
+        if gone { Flow::Stop } else { flow }
     }
 
     /// Leaves out what lies further behind than the bound allows.
