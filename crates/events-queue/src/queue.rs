@@ -1,13 +1,13 @@
 use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use events_core::{
-    AsyncSink, Close, Closing, ErrorKind, Event, Outlet, Sink, SinkError, Stats,
+    AsyncSink, Close, Closing, ErrorKind, Event, Outlet, Overflow, Sink, SinkError, Stats,
     clock::{self, Sleep},
     feed::{Place, Refused},
     park::block_on,
 };
 
-use crate::{Builder, Overflow, Single};
+use crate::{Builder, Single};
 
 /// Takes events at once and delivers them, in order, to the sink behind it.
 ///

@@ -42,6 +42,7 @@ impl<E: Event + Clone> Outlet<E> {
         self.hand_over(events, error);
         self.handed_over();
         let flow = self.publish();
+        // What is behind a destination that is gone is given up, not offered to it.
         if gone { Flow::Stop } else { flow }
     }
 
