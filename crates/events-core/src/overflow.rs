@@ -2,7 +2,6 @@ use std::time::Duration;
 
 /// What a full queue does with one more event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
 pub enum Overflow {
     /// The writer waits for room: a thread blocks, a task awaits. First come, first served.
     #[default]

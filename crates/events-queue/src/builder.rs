@@ -5,7 +5,7 @@ use events_core::{
     Linger, OutletParts, Sink, Worker, feed::Feed, park::block_on,
 };
 
-use crate::Queue;
+use crate::{Overflow, Queue};
 
 /// A batch that waits longer than this for more events has been misconfigured.
 const LONGEST_LINGER: Duration = Duration::from_hours(24);
