@@ -69,6 +69,12 @@ fn own(error: SinkError) -> SinkError {
     if error.kind() == ErrorKind::Undelivered { SinkError::unavailable(error) } else { error }
 }
 
+impl<E, D: Clone> Clone for Delivery<E, D> {
+    fn clone(&self) -> Self {
+        Self::new(self.deliver.clone(), Arc::clone(&self.desk))
+    }
+}
+
 impl<E, D: fmt::Debug> fmt::Debug for Delivery<E, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery").field("deliver", &self.deliver).finish_non_exhaustive()
