@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc, thread};
 
 use events_core::{
-    AsyncSink, Blocking, Close, ConfigError, DeadLetter, Deliver, Each, Event, Linger, OutletParts,
-    Position, Sink, Worker, park::block_on,
+    AsyncSink, Blocking, Close, ConfigError, Cursor, DeadLetter, Deliver, Each, Event, Linger,
+    OutletParts, Sink, Worker, park::block_on,
 };
 
 use crate::{Delivery, Lag, Subscription, broadcaster::Shared};
@@ -146,7 +146,7 @@ impl<E: Event + Clone> Subscriber<E> {
             driven_by_future,
             span: 1,
             disconnect: self.lag.disconnects(),
-            position: Arc::new(Position::new(reader.at())),
+            cursor: Arc::new(Cursor::new(reader.at(), bound)),
             on_end: Some(Box::new(move |outcome| roster.ended(id, outcome))),
         };
         let (outlet, worker) = Worker::new(reader, deliver, Linger::NONE, parts);

@@ -216,7 +216,7 @@ impl ExponentialBackoffBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SinkError, strategy::by_hand::Write};
+    use crate::{SinkError, testing::Write};
     use std::time::Instant;
 
     const SECOND: Duration = Duration::from_secs(1);

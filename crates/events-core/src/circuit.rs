@@ -70,10 +70,17 @@ impl<P: Pace> Circuit<P> {
         }
     }
 
+    #[inline]
     pub(crate) fn proceed(&self, progress: &Progress) -> Verdict {
-        if !self.troubled.load(Ordering::Acquire) {
-            return Verdict::Go;
+        if self.troubled.load(Ordering::Acquire) {
+            self.proceed_troubled(progress)
+        } else {
+            Verdict::Go
         }
+    }
+
+    #[cold]
+    fn proceed_troubled(&self, progress: &Progress) -> Verdict {
         let mut state = self.state.lock();
         let Some(open) = &mut state.open else { return Verdict::Go };
         if open.probing {
@@ -90,10 +97,13 @@ impl<P: Pace> Circuit<P> {
     }
 
     /// True if this has closed the circuit.
+    #[inline]
     pub(crate) fn success(&self, progress: &Progress) -> bool {
-        if !self.troubled.load(Ordering::Acquire) {
-            return false;
-        }
+        self.troubled.load(Ordering::Acquire) && self.recover(progress)
+    }
+
+    #[cold]
+    fn recover(&self, progress: &Progress) -> bool {
         let mut state = self.state.lock();
         let was_open = state.open.is_some();
         if was_open && !progress.is_probe() {

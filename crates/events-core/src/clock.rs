@@ -94,7 +94,7 @@ impl Future for Sleep {
         if now() >= until {
             return Poll::Ready(());
         }
-        if park::wake_by(until) {
+        if park::wake_by(until, cx.waker()) {
             return Poll::Pending;
         }
         #[cfg(feature = "tokio")]
@@ -118,14 +118,15 @@ impl Future for Sleep {
 #[derive(Debug)]
 struct Alarm {
     waker: Arc<Mutex<Waker>>,
-    thread: thread::JoinHandle<()>,
+    /// Absent if the operating system had no thread to give.
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Alarm {
     fn start(until: Instant, waker: &Waker) -> Self {
         let waker = Arc::new(Mutex::new(waker.clone()));
         let ours = Arc::clone(&waker);
-        let thread = thread::spawn(move || {
+        let wake_in_time = move || {
             // The other owner is the `Sleep`: alone, the alarm has nobody to wake.
             while Arc::strong_count(&ours) > 1 {
                 match until.checked_duration_since(Instant::now()) {
@@ -135,19 +136,34 @@ impl Alarm {
             }
             let waker = ours.lock().clone();
             waker.wake();
-        });
-        Self { waker, thread }
+        };
+        let thread = thread::Builder::new().name("events-alarm".into()).spawn(wake_in_time).ok();
+        let alarm = Self { waker, thread };
+        alarm.poll_without_a_thread();
+        alarm
     }
 
     fn set(&self, waker: &Waker) {
         self.waker.lock().clone_from(waker);
+        self.poll_without_a_thread();
+    }
+
+    /// Has the task look at the clock again and again: slow, but it wakes up.
+    fn poll_without_a_thread(&self) {
+        if self.thread.is_none() {
+            thread::yield_now();
+            let waker = self.waker.lock().clone();
+            waker.wake();
+        }
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
         self.waker = Arc::new(Mutex::new(Waker::noop().clone()));
-        self.thread.thread().unpark();
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 }
 
@@ -164,14 +180,29 @@ mod tests {
         assert!(start.elapsed() >= Duration::from_millis(5));
     }
 
+    struct Tell(mpsc::Sender<()>);
+
+    impl Wake for Tell {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_executor_inside_a_waiting_thread_is_woken_itself() {
+        let (tx, rx) = mpsc::channel();
+        let waker = Waker::from(std::sync::Arc::new(Tell(tx)));
+        block_on(async {
+            let mut sleep = std::pin::pin!(sleep(Duration::from_millis(5)));
+            let mut cx = Context::from_waker(&waker);
+            assert!(sleep.as_mut().poll(&mut cx).is_pending());
+            rx.recv_timeout(Duration::from_secs(20)).unwrap();
+            assert!(sleep.as_mut().poll(&mut cx).is_ready());
+        });
+    }
+
     #[test]
     fn any_executor_is_woken() {
-        struct Tell(mpsc::Sender<()>);
-        impl Wake for Tell {
-            fn wake(self: std::sync::Arc<Self>) {
-                self.0.send(()).unwrap();
-            }
-        }
         let (tx, rx) = mpsc::channel();
         let waker = Waker::from(std::sync::Arc::new(Tell(tx)));
         let mut cx = Context::from_waker(&waker);

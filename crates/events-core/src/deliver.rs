@@ -1,6 +1,6 @@
 use std::future::ready;
 
-use crate::{AsyncSink, Close, Closing, Event, Sink, SinkError};
+use crate::{AsyncSink, Close, Closing, Event, Sink, SinkError, park};
 
 /// How a sink is given events that lie side by side.
 pub trait Deliver<E>: Send + Sync {
@@ -55,6 +55,6 @@ impl<S: Close> Close for Blocking<S> {
 
 impl<E: ?Sized + Event, S: Sink<E>> AsyncSink<E> for Blocking<S> {
     fn write(&self, event: &E) -> impl Future<Output = Result<(), SinkError>> + Send {
-        ready(self.0.write(event))
+        ready(park::outside(|| self.0.write(event)))
     }
 }

@@ -181,10 +181,11 @@ impl From<ErrorKind> for SinkError {
 
 impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.undelivered() {
-            Some(1) => f.write_str("1 event was not delivered"),
-            Some(count) => write!(f, "{count} events were not delivered"),
-            None => self.kind.fmt(f),
+        match self.undelivered().unwrap_or(0) {
+            // Also an error that is about one event and counts none.
+            0 => self.kind.fmt(f),
+            1 => f.write_str("1 event was not delivered"),
+            count => write!(f, "{count} events were not delivered"),
         }
     }
 }
@@ -255,6 +256,9 @@ mod tests {
         let error = SinkError::rejected("status 400");
         assert_eq!(error.to_string(), "the event was rejected");
         assert_eq!(error.source().unwrap().to_string(), "status 400");
+        let uncounted = SinkError::new(ErrorKind::Undelivered, "given up by an abort");
+        assert_eq!(uncounted.to_string(), "events were not delivered");
+        assert_eq!(SinkError::undelivered_events(2).to_string(), "2 events were not delivered");
     }
 
     #[test]

@@ -27,6 +27,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`ErrorKind::Closed`](crate::ErrorKind::Closed), and no other.
+    #[inline]
     pub fn check(&self) -> Result<(), SinkError> {
         if self.0.load(Ordering::Acquire) { Err(SinkError::closed()) } else { Ok(()) }
     }

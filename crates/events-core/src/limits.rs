@@ -131,7 +131,7 @@ impl<E: ?Sized, R: RetryStrategy<E>> RetryStrategy<E> for MaxElapsed<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Breaker, strategy::by_hand::Write};
+    use crate::{Breaker, testing::Write};
     use std::time::Instant;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -68,9 +68,11 @@ impl<E: ?Sized + ToOwned<Owned: Send>> Close for Memory<E> {
 
 impl<E: ?Sized + Event + ToOwned<Owned: Send>> Sink<E> for Memory<E> {
     fn write(&self, event: &E) -> Result<(), SinkError> {
+        // Copied before the lock is taken: what a copy does is the event's own business.
+        let event = event.to_owned();
         let mut events = self.events.lock();
         self.gate.check()?;
-        events.push(event.to_owned());
+        events.push(event);
         Ok(())
     }
 }

@@ -24,10 +24,9 @@ thread_local! {
 enum Alarm {
     /// This thread polls for some executor, not for a `block_on`.
     NotParked,
-    /// The thread parks until it is woken.
-    Never,
-    /// The thread parks until it is woken, and at the latest until then.
-    At(Instant),
+    /// The thread parks until it is woken, through the waker with this address, and at the latest
+    /// until then.
+    Parks { waker: *const (), until: Option<Instant> },
 }
 
 /// Wakes the thread once, however many wake-ups came before it parked.
@@ -62,7 +61,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::clone(&unpark));
     let mut cx = Context::from_waker(&waker);
     loop {
-        let outer = Restore(ALARM.replace(Alarm::Never));
+        let outer = Restore(ALARM.replace(Alarm::Parks { waker: waker.data(), until: None }));
         let poll = future.as_mut().poll(&mut cx);
         let alarm = ALARM.get();
         drop(outer);
@@ -70,12 +69,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         while !unpark.notified.swap(false, Ordering::AcqRel) {
-            match alarm {
-                Alarm::At(at) => {
-                    let Some(rest) = at.checked_duration_since(Instant::now()) else { break };
-                    thread::park_timeout(rest);
-                }
-                Alarm::Never | Alarm::NotParked => thread::park(),
+            if let Alarm::Parks { until: Some(until), .. } = alarm {
+                let Some(rest) = until.checked_duration_since(Instant::now()) else { break };
+                thread::park_timeout(rest);
+            } else {
+                thread::park();
             }
         }
     }
@@ -90,14 +88,24 @@ impl Drop for Restore {
     }
 }
 
-/// Asks the `block_on` that polls on this thread to poll again at `at`. False if there is none.
-pub(crate) fn wake_by(at: Instant) -> bool {
+/// Asks the `block_on` on this thread to poll again at `at`. False if it is not the one that polls
+/// with `waker`: an executor between would not know which of its futures to poll then.
+pub(crate) fn wake_by(at: Instant, waker: &Waker) -> bool {
     match ALARM.get() {
-        Alarm::NotParked => return false,
-        Alarm::Never => ALARM.set(Alarm::At(at)),
-        Alarm::At(earlier) => ALARM.set(Alarm::At(earlier.min(at))),
+        Alarm::Parks { waker: ours, until } if ours == waker.data() => {
+            let until = Some(until.map_or(at, |earlier| earlier.min(at)));
+            ALARM.set(Alarm::Parks { waker: ours, until });
+            true
+        }
+        _ => false,
     }
-    true
+}
+
+/// Calls what may bring an executor of its own, as a sink for threads may: what that polls is not
+/// polled by the `block_on` around it.
+pub(crate) fn outside<T>(call: impl FnOnce() -> T) -> T {
+    let _inside = Restore(ALARM.replace(Alarm::NotParked));
+    call()
 }
 
 /// Whether the current poll is one of a `block_on` on this thread.

@@ -31,7 +31,9 @@ pub trait Close: Send + Sync {
 /// - The event is lent. Only a sink that keeps it clones it.
 /// - After [`close`](Close::close), `write` is [`Closed`](crate::ErrorKind::Closed), always.
 /// - Waiting for a sink from inside its own `write` is refused with
-///   [`WouldDeadlock`](crate::ErrorKind::WouldDeadlock).
+///   [`WouldDeadlock`](crate::ErrorKind::WouldDeadlock). What goes round through a second worker is
+///   not seen: a sink behind two queues that waits for the outer one to close waits for itself. A
+///   close with a deadline ends that, too.
 ///
 /// The `conformance` feature holds this contract as tests to run on a sink of your own.
 ///
@@ -85,6 +87,7 @@ pub trait Sink<E: ?Sized + Event>: Close {
     note = "wrap a closure as `sink_fn(|event: &T| ...)`; its future owns what it needs of the event"
 )]
 pub trait AsyncSink<E: ?Sized + Event>: Close {
-    /// Commits one event, or says why not. Dropping the future gives the event up uncommitted.
+    /// Commits one event, or says why not. Dropping the future before it is ready gives up waiting:
+    /// the sink may have committed the event, or may not.
     fn write(&self, event: &E) -> impl Future<Output = Result<(), SinkError>> + Send;
 }

@@ -1,8 +1,14 @@
 //! What several unit tests need.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
-use crate::{AsyncSink, Close, Closing, ErrorKind, Event, Gate, Sink, SinkError, park::block_on};
+use crate::{
+    AsyncSink, Close, Closing, ErrorKind, Event, Gate, Progress, RetryStrategy, Sink, SinkError,
+    Verdict, park::block_on,
+};
 
 /// Takes everything, and counts what it is told.
 #[derive(Debug, Default)]
@@ -63,5 +69,46 @@ where
     assert!(inner.iter().all(|inner| inner.times_closed() == 1));
     for result in write() {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::Closed);
+    }
+}
+
+/// A write whose attempts are driven by hand, at times counted from a start that all share.
+pub(crate) struct Write<'a, R> {
+    strategy: &'a R,
+    start: Instant,
+    progress: Progress,
+}
+
+impl<'a, R: RetryStrategy<()>> Write<'a, R> {
+    pub(crate) fn new(strategy: &'a R, start: Instant) -> Self {
+        Self { strategy, start, progress: Progress::at(start) }
+    }
+
+    /// Asks, and begins the attempt if there is to be one.
+    pub(crate) fn ask(&mut self, at: Duration) -> Verdict {
+        self.progress.set_now(self.start + at);
+        let verdict = self.strategy.proceed(&(), &self.progress);
+        if matches!(verdict, Verdict::Go | Verdict::Probe) {
+            self.progress.begin(verdict);
+        }
+        verdict
+    }
+
+    pub(crate) fn fail(&mut self, at: Duration) {
+        self.fail_with(at, SinkError::unavailable("down"));
+    }
+
+    pub(crate) fn fail_with(&mut self, at: Duration, error: SinkError) {
+        self.progress.set_now(self.start + at);
+        self.progress.fail(error);
+        self.strategy.failure(&(), &self.progress);
+    }
+
+    pub(crate) fn succeed(&self) {
+        self.strategy.success(&(), &self.progress);
+    }
+
+    pub(crate) fn release(&self) {
+        self.strategy.release(&(), &self.progress);
     }
 }

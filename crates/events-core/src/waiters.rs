@@ -7,6 +7,8 @@ use std::task::Waker;
 #[derive(Debug, Default)]
 pub struct Waiters {
     wakers: Vec<Option<Waker>>,
+    /// Places that somebody has left.
+    free: Vec<usize>,
     /// How often all were taken: a ticket of an earlier round has been woken.
     round: u64,
 }
@@ -21,12 +23,12 @@ pub struct Ticket {
 impl Waiters {
     /// Nobody.
     pub const fn new() -> Self {
-        Self { wakers: Vec::new(), round: 0 }
+        Self { wakers: Vec::new(), free: Vec::new(), round: 0 }
     }
 
     /// Whether nobody sleeps.
-    pub fn is_empty(&self) -> bool {
-        self.wakers.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.wakers.len() == self.free.len()
     }
 
     /// Has `waker` woken at the next change.
@@ -38,16 +40,25 @@ impl Waiters {
             }
             return;
         }
-        *ticket = Some(Ticket { round: self.round, place: self.wakers.len() });
-        self.wakers.push(Some(waker.clone()));
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.wakers.push(None);
+            self.wakers.len() - 1
+        });
+        self.wakers[place] = Some(waker.clone());
+        *ticket = Some(Ticket { round: self.round, place });
     }
 
     /// Forgets the waker of `ticket`, if it still sleeps. The waker is to be dropped outside the
     /// lock: it may be the last to hold a task, and all that the task holds.
     pub fn cancel(&mut self, ticket: &mut Option<Ticket>) -> Option<Waker> {
-        let left = self.place(ticket.take())?.take();
-        // Those who leave last leave nothing behind, and one who comes and goes no more than that.
-        while self.wakers.pop_if(|last| last.is_none()).is_some() {}
+        let ticket = ticket.take()?;
+        let left = self.place(Some(ticket))?.take();
+        self.free.push(ticket.place);
+        if self.is_empty() {
+            // Nobody holds a ticket of this round any more.
+            self.wakers = Vec::new();
+            self.free = Vec::new();
+        }
         left
     }
 
@@ -55,6 +66,7 @@ impl Waiters {
     pub fn take(&mut self) -> Sleepers {
         if !self.wakers.is_empty() {
             self.round += 1;
+            self.free.clear();
         }
         Sleepers(std::mem::take(&mut self.wakers))
     }
@@ -142,13 +154,17 @@ mod tests {
     }
 
     #[test]
-    fn sleepers_that_all_left_take_no_room() {
+    fn sleepers_that_come_and_go_take_no_more_room() {
         let mut waiters = Waiters::new();
-        let mut ticket = None;
+        let (mut stays, mut leaves) = (None, None);
+        waiters.register(&mut stays, Waker::noop());
         for _ in 0..100 {
-            waiters.register(&mut ticket, Waker::noop());
-            assert!(waiters.cancel(&mut ticket).is_some());
+            waiters.register(&mut leaves, Waker::noop());
+            std::mem::swap(&mut stays, &mut leaves);
+            assert!(waiters.cancel(&mut leaves).is_some());
         }
+        assert_eq!(waiters.wakers.len(), 2);
+        assert!(waiters.cancel(&mut stays).is_some());
         assert!(waiters.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use crate::{
-    Deliver, Event, Groups, Outlet, OutletParts, SinkError,
+    Cursor, Deliver, Event, Groups, Outlet, OutletParts, SinkError,
     clock::{self, Sleep},
     feed::{Chunk, Reader},
     groups::Group,
@@ -55,6 +55,8 @@ impl Linger {
 /// A sink with its account, which ends with it.
 pub(crate) struct Member<E: Event + Clone, D> {
     outlet: Arc<Outlet<E>>,
+    /// The outlet's: what is looked at for each event.
+    cursor: Arc<Cursor>,
     sink: D,
 }
 
@@ -89,8 +91,9 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         parts: OutletParts<E>,
     ) -> (Arc<Outlet<E>>, Self) {
         let seat = Arc::new(Seat::new(None));
+        let cursor = Arc::clone(&parts.cursor);
         let outlet = Arc::new(Outlet::new(&reader, parts, Arc::clone(&seat)));
-        let member = Member { outlet: Arc::clone(&outlet), sink };
+        let member = Member { outlet: Arc::clone(&outlet), cursor, sink };
         let worker = Self {
             reader,
             seat,
@@ -190,8 +193,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     async fn pass(&mut self, chunk: Option<&Arc<Chunk<E>>>) {
         while let Some(member) = self.members.pop() {
             let flow = self.deliver(&member, chunk).await;
-            let outlet = &member.outlet;
-            if flow == Flow::Go && outlet.reached() < outlet.stop() {
+            if flow == Flow::Go && member.cursor.reached() < member.cursor.stop() {
                 self.done.push(member);
             } else {
                 self.finish(member, chunk).await;
@@ -213,21 +215,21 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
 
     /// Gives one sink what it has not had of `chunk`.
     async fn deliver(&mut self, member: &Member<E, D>, chunk: Option<&Arc<Chunk<E>>>) -> Flow {
-        let Member { outlet, sink } = member;
-        if outlet.is_called() && outlet.publish() == Flow::Stop {
+        let Member { outlet, cursor, sink } = member;
+        if cursor.is_called() && outlet.publish() == Flow::Stop {
             return Flow::Stop;
         }
         let Some(events) = chunk else { return Flow::Go };
         loop {
             // Somebody may wait for each event of a sink that is alone, and it may be slow.
             let prompt = self.members.is_empty() && self.done.is_empty();
-            let run = deliver_run(outlet, sink, events, prompt);
+            let run = deliver_run(member, events, prompt);
             let flow = match self.drive(outlet, chunk, run).await {
                 None => return Flow::Stop,
                 Some(Ok(flow)) => return flow,
                 Some(Err(panicked)) => {
                     // The events over which it panicked have failed; it goes on with the next.
-                    let events = events.from(outlet.reached());
+                    let events = events.from(cursor.reached());
                     if events.is_empty() {
                         return Flow::Go;
                     }
@@ -298,27 +300,26 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
 
 /// Delivers the events of `chunk` that the sink has not had yet, one after the other.
 async fn deliver_run<E: Event + Clone, D: Deliver<E>>(
-    outlet: &Outlet<E>,
-    sink: &D,
+    member: &Member<E, D>,
     chunk: &Chunk<E>,
     prompt: bool,
 ) -> Flow {
+    let Member { outlet, cursor, sink } = member;
     loop {
-        let lag = outlet.lagging();
-        if lag > 0 && outlet.lag(lag) == Flow::Stop {
+        if cursor.bound().is_some() && outlet.skip_lag() == Flow::Stop {
             return Flow::Stop;
         }
-        let at = outlet.reached();
+        let at = cursor.reached();
         let events = chunk.from(at);
-        let left = outlet.stop().saturating_sub(at).min(events.len() as u64) as usize;
+        let left = cursor.stop().saturating_sub(at).min(events.len() as u64) as usize;
         if left == 0 {
             return outlet.publish();
         }
         let events = &events[..sink.span(left)];
         let flow = match sink.deliver(events).await {
             Ok(()) => {
-                outlet.settle(events.len() as u64);
-                if prompt || outlet.is_called() { outlet.publish() } else { Flow::Go }
+                cursor.settle(events.len() as u64);
+                if prompt || cursor.is_called() { outlet.publish() } else { Flow::Go }
             }
             Err(error) => outlet.fail(events, &error),
         };

@@ -11,7 +11,7 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// How much of an answer's body is read, and for how long, so that its connection can be used
 /// again. A longer body costs less as a new connection.
-const DRAIN_BYTES: u64 = 64 * 1024;
+const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// What an answer means for the event. `keyed`: the request had an idempotency key.
@@ -63,17 +63,17 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 /// Reads the rest of the answer, so that its connection is free for the next request; gives up on
 /// a body that is too long or too slow. What it says does not matter.
 pub(crate) async fn drain(mut response: Response) {
-    if response.content_length().is_some_and(|length| length > DRAIN_BYTES) {
-        return;
-    }
     let read = async {
         let mut left = DRAIN_BYTES;
         while let Ok(Some(chunk)) = response.chunk().await {
-            let Some(rest) = left.checked_sub(chunk.len() as u64) else { return };
+            let Some(rest) = left.checked_sub(chunk.len()) else { return };
             left = rest;
         }
     };
     let _ = tokio::time::timeout(DRAIN_TIME, read).await;
+    // The client puts the connection back in a task of its own. Let that come first: the next
+    // request would otherwise open another connection.
+    tokio::task::yield_now().await;
 }
 
 #[cfg(test)]

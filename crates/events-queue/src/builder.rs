@@ -1,8 +1,8 @@
 use std::{fmt, marker::PhantomData, sync::Arc, thread, time::Duration};
 
 use events_core::{
-    AsyncSink, Batches, Blocking, Close, ConfigError, DeadLetter, Deliver, Each, Event, Linger,
-    OutletParts, Position, Sink, Worker, feed::Feed, park::block_on,
+    AsyncSink, Batches, Blocking, Close, ConfigError, Cursor, DeadLetter, Deliver, Each, Event,
+    Linger, OutletParts, Sink, Worker, feed::Feed, park::block_on,
 };
 
 use crate::{Overflow, Queue};
@@ -211,13 +211,12 @@ impl<E: Event + Clone, M> Builder<E, M> {
         // A chunk is what is kept until all of it is delivered, and it is what a batch is cut from.
         let chunk = self.linger.map_or(Feed::<E>::CHUNK, |linger| linger.events).min(capacity);
 
-        let position = Arc::new(Position::default());
+        let capacity = self.capacity.map(|capacity| capacity as u64);
+        let bound = capacity.filter(|_| overflow == Overflow::DropOldest);
+        let cursor = Arc::new(Cursor::new(0, bound));
         let mut feed = Feed::with_chunks(chunk);
-        let mut bound = None;
-        if overflow == Overflow::DropOldest {
-            bound = self.capacity.map(|capacity| capacity as u64);
-        } else if let Some(capacity) = self.capacity {
-            feed = feed.bounded(capacity as u64, Arc::clone(&position));
+        if let (Some(capacity), None) = (capacity, bound) {
+            feed = feed.bounded(capacity, Arc::clone(&cursor));
         }
         let reader = Arc::new(feed).reader(bound);
         let parts = OutletParts {
@@ -228,7 +227,7 @@ impl<E: Event + Clone, M> Builder<E, M> {
             driven_by_future,
             span: span as u64,
             disconnect: false,
-            position,
+            cursor,
             on_end: None,
         };
         let (outlet, worker) = Worker::new(reader, deliver, linger, parts);

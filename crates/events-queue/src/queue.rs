@@ -1,13 +1,13 @@
 use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use events_core::{
-    AsyncSink, Close, Closing, Event, Outlet, Sink, SinkError, Stats,
+    AsyncSink, Close, Closing, ErrorKind, Event, Outlet, Overflow, Sink, SinkError, Stats,
     clock::{self, Sleep},
     feed::{Place, Refused},
     park::block_on,
 };
 
-use crate::{Builder, Overflow, Single};
+use crate::{Builder, Single};
 
 /// Takes events at once and delivers them, in order, to the sink behind it.
 ///
@@ -160,14 +160,18 @@ impl<E: Event + Clone> Queue<E> {
             if let Poll::Ready(result) = waiting.poll_admitted(cx) {
                 return Poll::Ready(result.map_err(SinkError::from));
             }
-            if let Err(deadlock) = outlet.check_wait() {
-                return Poll::Ready(Err(deadlock));
-            }
-            if timeout.as_mut().is_none_or(|timeout| pin!(timeout).poll(cx).is_pending()) {
+            let why = if let Err(deadlock) = outlet.check_wait() {
+                deadlock
+            } else if timeout.as_mut().is_none_or(|timeout| pin!(timeout).poll(cx).is_pending()) {
                 return Poll::Pending;
-            }
-            let left = place.take().map_or(Ok(()), Place::leave);
-            Poll::Ready(left.map_err(SinkError::from))
+            } else {
+                SinkError::full()
+            };
+            // The event may have been let in just now, and then all is well.
+            Poll::Ready(match place.take().map_or(Ok(()), Place::leave) {
+                Err(ErrorKind::Full) => Err(why),
+                left => left.map_err(SinkError::from),
+            })
         })
         .await
     }

@@ -106,7 +106,7 @@ impl<E: ?Sized + Event, S: Sink<E>, R: RetryStrategy<E>> Sink<E> for Retry<S, R>
                         return end;
                     }
                 }
-                Next::Wait(wait) => block_on(wait),
+                Next::Wait { seen, limit } => block_on(self.state.wait(seen, limit)),
                 Next::End(error) => return Err(error),
             }
         }
@@ -123,7 +123,7 @@ impl<E: ?Sized + Event, S: AsyncSink<E>, R: RetryStrategy<E>> AsyncSink<E> for R
                         return end;
                     }
                 }
-                Next::Wait(wait) => wait.await,
+                Next::Wait { seen, limit } => self.state.wait(seen, limit).await,
                 Next::End(error) => return Err(error),
             }
         }

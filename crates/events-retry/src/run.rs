@@ -1,10 +1,10 @@
 //! One write on its way through attempts and waits: what threads and tasks share.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Duration};
 
 use events_core::{ErrorKind, Progress, RetryStrategy, SinkError, Verdict};
 
-use crate::state::{State, Wait};
+use crate::state::State;
 
 /// One write.
 pub(crate) struct Run<'a, E: ?Sized, R: RetryStrategy<E>> {
@@ -26,11 +26,11 @@ enum Stage {
 }
 
 /// What a write does next.
-pub(crate) enum Next<'a> {
+pub(crate) enum Next {
     /// Write to the inner sink, and tell the [`Run::answer`].
     Try,
-    /// Ask again after this.
-    Wait(Wait<'a>),
+    /// [Wait](State::wait), then ask again.
+    Wait { seen: u64, limit: Duration },
     /// Nothing: it has failed.
     End(SinkError),
 }
@@ -41,12 +41,14 @@ impl<'a, E: ?Sized, R: RetryStrategy<E>> Run<'a, E, R> {
     }
 
     /// Asks the strategy.
-    pub(crate) fn next(&mut self) -> Next<'a> {
+    #[inline]
+    pub(crate) fn next(&mut self) -> Next {
         if let Err(closed) = self.state.closed.check() {
             return Next::End(if self.stage == Stage::New { closed } else { self.cut_off() });
         }
-        self.stage = Stage::Between;
-        self.progress.refresh();
+        if self.stage != Stage::New {
+            self.progress.refresh();
+        }
         // Read before the strategy is asked, so that an answer in between ends the wait.
         let seen = self.state.answers();
         match self.strategy.proceed(self.event, &self.progress) {
@@ -58,22 +60,33 @@ impl<'a, E: ?Sized, R: RetryStrategy<E>> Run<'a, E, R> {
                 self.stage = Stage::Trying;
                 Next::Try
             }
-            Verdict::Wait(wait) => Next::Wait(self.state.wait(seen, wait)),
+            Verdict::Wait(limit) => {
+                self.stage = Stage::Between;
+                Next::Wait { seen, limit }
+            }
             Verdict::GiveUp => Next::End(self.give_up("the strategy says so")),
         }
     }
 
     /// What the inner sink says. The write ends with what this breaks with.
+    #[inline]
     pub(crate) fn answer(
         &mut self,
         result: Result<(), SinkError>,
     ) -> ControlFlow<Result<(), SinkError>> {
         self.stage = Stage::Between;
-        let Err(error) = result else {
-            self.strategy.success(self.event, &self.progress);
-            self.state.succeeded();
-            return ControlFlow::Break(Ok(()));
-        };
+        match result {
+            Ok(()) => {
+                self.strategy.success(self.event, &self.progress);
+                self.state.succeeded();
+                ControlFlow::Break(Ok(()))
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    #[cold]
+    fn failed(&mut self, error: SinkError) -> ControlFlow<Result<(), SinkError>> {
         if !error.kind().is_retryable() {
             self.strategy.release(self.event, &self.progress);
             self.state.answered(|counts| counts.refused += 1);

@@ -60,11 +60,13 @@ impl State {
     }
 
     /// How many attempts have been answered.
+    #[inline]
     pub(crate) fn answers(&self) -> u64 {
         self.answers.settled()
     }
 
     /// An attempt has succeeded.
+    #[inline]
     pub(crate) fn succeeded(&self) {
         if self.answers.advance(1) {
             self.wake();
@@ -87,6 +89,7 @@ impl State {
     }
 
     /// Has all who wait ask again.
+    #[cold]
     fn wake(&self) {
         let sleepers = self.all(&mut self.desk.lock());
         sleepers.wake();

@@ -47,6 +47,10 @@ impl Destination {
         self.0.lock().next = Some(surprise);
     }
 
+    pub(super) fn has_surprise(&self) -> bool {
+        self.0.lock().next.is_some()
+    }
+
     pub(super) fn kept(&self) -> Vec<u64> {
         self.0.lock().kept.clone()
     }

@@ -11,7 +11,7 @@
 //! ```
 //! use events_core::{Memory, conformance::Suite};
 //!
-//! Suite::sink(Memory::new, |number| format!("event {number}"))
+//! Suite::sink(Memory::<String>::new, |number| format!("event {number}"))
 //!     .observed(|memory| {
 //!         memory.events().iter().map(|event| event["event ".len()..].parse().unwrap()).collect()
 //!     })

@@ -70,7 +70,7 @@ impl Faulty {
                 *flushed = Some(false);
                 drop(flushed);
                 if self.fault == Fault::SecondCloseEarly {
-                    thread::sleep(Duration::from_millis(10));
+                    thread::sleep(Duration::from_millis(100));
                 }
                 self.committed.lock().extend(mem::take(&mut *self.buffer.lock()));
                 *self.flushed.lock() = Some(true);

@@ -51,13 +51,19 @@ impl<E> Line<E> {
             self.waiting[place].waker.clone_from(waker);
             return Poll::Pending;
         }
-        Poll::Ready(number < self.admitted)
+        Poll::Ready(self.was_admitted(number))
     }
 
-    /// Takes the event of writer `number` back, unless it has been let in already.
-    pub(super) fn leave(&mut self, number: u64) -> Option<E> {
+    /// Whether writer `number`, who is not in line any more, has been let in.
+    pub(super) fn was_admitted(&self, number: u64) -> bool {
+        number < self.admitted
+    }
+
+    /// Takes the event of writer `number` back, unless it has been let in already, with the waker
+    /// for the caller to drop outside the lock.
+    pub(super) fn leave(&mut self, number: u64) -> Option<(E, Waker)> {
         let place = self.place(number)?;
-        self.waiting.remove(place).map(|waiting| waiting.event)
+        self.waiting.remove(place).map(|waiting| (waiting.event, waiting.waker))
     }
 
     /// Sends everybody away.

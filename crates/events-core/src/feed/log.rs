@@ -91,16 +91,22 @@ impl<E> Log<E> {
         }
     }
 
+    pub(super) fn has_readers(&self) -> bool {
+        self.readers > 0
+    }
+
+    /// Counts an event that nobody reads.
+    pub(super) fn pass_by(&mut self) {
+        self.head += 1;
+    }
+
     pub(super) fn head(&self) -> u64 {
         self.head
     }
 
-    /// Takes one event in. Without a reader there is nobody to keep it for.
+    /// Takes one event in.
     pub(super) fn append(&mut self, event: E) -> (Sleepers, Unneeded<E>) {
         self.head += 1;
-        if self.readers == 0 {
-            return (self.sleeping.take(), Vec::new());
-        }
         if self.open.is_empty() {
             self.since = clock::now();
             self.open.reserve_exact(self.usual);
@@ -235,6 +241,8 @@ impl<E> Log<E> {
 
     /// Has the reader woken once `wanted` events are open, or at the close.
     pub(super) fn sleepers(&mut self, wanted: usize) -> &mut Waiters {
+        // What is open never grows beyond a chunk.
+        let wanted = wanted.min(self.limit);
         self.wanted = if self.sleeping.is_empty() { wanted } else { self.wanted.min(wanted) };
         &mut self.sleeping
     }

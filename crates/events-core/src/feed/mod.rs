@@ -43,8 +43,7 @@ use log::Log;
 pub use reader::Reader;
 
 use crate::{
-    ErrorKind,
-    position::Position,
+    Cursor, ErrorKind,
     sync::{Arc, AtomicU64, Mutex, Ordering},
     waiters::Sleepers,
 };
@@ -68,12 +67,12 @@ pub struct Feed<E> {
 struct Room {
     capacity: u64,
     /// How far the feed's one reader has come.
-    position: Arc<Position>,
+    cursor: Arc<Cursor>,
 }
 
 impl Room {
     fn is_in<E>(&self, log: &Log<E>) -> bool {
-        log.head() - self.position.settled() < self.capacity
+        log.head() - self.cursor.published() < self.capacity
     }
 }
 
@@ -121,9 +120,9 @@ impl<E> Feed<E> {
     }
 
     /// The same feed, which refuses an event while `capacity` of them are written and not yet
-    /// settled at `position`, that of its one reader.
-    pub fn bounded(mut self, capacity: u64, position: Arc<Position>) -> Self {
-        self.room = Some(Room { capacity, position });
+    /// settled at `cursor`, that of its one reader.
+    pub fn bounded(mut self, capacity: u64, cursor: Arc<Cursor>) -> Self {
+        self.room = Some(Room { capacity, cursor });
         self
     }
 
@@ -156,6 +155,14 @@ impl<E> Feed<E> {
         {
             return Err(Refused::Full(event));
         }
+        if !log.has_readers() {
+            log.pass_by();
+            self.head.store(log.head(), Ordering::Release);
+            drop(log);
+            // Outside the lock, as every event: its drop is not ours to know.
+            drop(event);
+            return Ok(());
+        }
         let (sleepers, unneeded) = log.append(event);
         self.head.store(log.head(), Ordering::Release);
         drop(log);
@@ -176,7 +183,7 @@ impl<E> Feed<E> {
         let number = log.line.join(event, Waker::noop().clone());
         drop(log);
         if let Some(room) = &self.room {
-            room.position.call();
+            room.cursor.call();
         }
         // The reader may have made room just before it could see the line.
         self.admit();
@@ -273,9 +280,16 @@ impl<E> Place<E> {
     /// # Errors
     /// `Full` or `Closed`: the event is not in the feed.
     pub fn leave(mut self) -> Result<(), ErrorKind> {
-        match self.poll_admitted(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(ErrorKind::Full),
+        let Some(number) = self.number.take() else { return Ok(()) };
+        // Asked and left under one lock: between two, the event might be let in after all.
+        let mut log = self.feed.log.lock();
+        let left = log.line.leave(number);
+        let admitted = left.is_none() && log.line.was_admitted(number);
+        drop(log);
+        match left {
+            Some(_) => Err(ErrorKind::Full),
+            None if admitted => Ok(()),
+            None => Err(ErrorKind::Closed),
         }
     }
 }
@@ -283,9 +297,9 @@ impl<E> Place<E> {
 impl<E> Drop for Place<E> {
     fn drop(&mut self) {
         if let Some(number) = self.number.take() {
-            // The lock is released at the end of this line, before the event is dropped.
-            let event = self.feed.log.lock().line.leave(number);
-            drop(event);
+            // The lock is released at the end of this line, before anything is dropped.
+            let left = self.feed.log.lock().line.leave(number);
+            drop(left);
         }
     }
 }

@@ -137,8 +137,8 @@ fn a_reader_that_lingers_gets_whole_chunks_until_it_is_hurried() {
 
 #[test]
 fn the_line_is_first_come_first_served_and_a_leaver_frees_nothing() {
-    let position = Arc::new(Position::default());
-    let feed = Arc::new(Feed::new().bounded(1, Arc::clone(&position)));
+    let cursor = Arc::new(Cursor::new(0, None));
+    let feed = Arc::new(Feed::new().bounded(1, Arc::clone(&cursor)));
     let mut reader = feed.reader(None);
     feed.push(0).unwrap();
     assert_eq!(feed.push(9), Err(Refused::Full(9)));
@@ -146,13 +146,22 @@ fn the_line_is_first_come_first_served_and_a_leaver_frees_nothing() {
     let second = feed.stand_in_line(2).unwrap();
     let mut third = feed.stand_in_line(3).unwrap();
     assert_eq!(second.leave(), Err(ErrorKind::Full));
-    assert!(position.advance(1), "the line wants attention");
+    assert!(
+        {
+            cursor.settle(1);
+            cursor.publish()
+        },
+        "the line wants attention"
+    );
     assert_eq!(feed.push(9), Err(Refused::Full(9)), "the line comes first");
     assert!(feed.admit());
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(first.poll_admitted(&mut cx), Poll::Ready(Ok(())));
     assert_eq!(third.poll_admitted(&mut cx), Poll::Pending);
-    position.advance(1);
+    {
+        cursor.settle(1);
+        cursor.publish()
+    };
     assert!(!feed.admit());
     assert_eq!(third.poll_admitted(&mut cx), Poll::Ready(Ok(())));
     assert_eq!(drain(&mut reader), [0, 1, 3]);
@@ -160,8 +169,8 @@ fn the_line_is_first_come_first_served_and_a_leaver_frees_nothing() {
 
 #[test]
 fn a_close_sends_the_line_away() {
-    let position = Arc::new(Position::default());
-    let feed = Arc::new(Feed::new().bounded(1, position));
+    let cursor = Arc::new(Cursor::new(0, None));
+    let feed = Arc::new(Feed::new().bounded(1, cursor));
     let _reader = feed.reader(None);
     feed.push(0).unwrap();
     let mut place = feed.stand_in_line(1).unwrap();
@@ -169,4 +178,66 @@ fn a_close_sends_the_line_away() {
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(place.poll_admitted(&mut cx), Poll::Ready(Err(ErrorKind::Closed)));
     assert_eq!(feed.head(), 1);
+}
+
+#[test]
+fn a_reader_that_lingers_for_more_than_a_chunk_is_woken_by_a_full_one() {
+    struct Flag(std::sync::atomic::AtomicBool);
+    impl std::task::Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    let feed = Arc::new(Feed::with_chunks(4));
+    let mut reader = feed.reader(None);
+    feed.push(0).unwrap();
+    let flag = Arc::new(Flag(std::sync::atomic::AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&flag));
+    assert!(reader.poll_chunk(&mut Context::from_waker(&waker), 100).is_pending());
+    for event in 1..4 {
+        assert!(!flag.0.load(std::sync::atomic::Ordering::SeqCst));
+        feed.push(event).unwrap();
+    }
+    assert!(flag.0.load(std::sync::atomic::Ordering::SeqCst));
+    assert_eq!(drain(&mut reader), [0, 1, 2, 3]);
+}
+
+/// Between two locks, a writer that gives up its place could be let in all the same.
+#[test]
+fn who_leaves_the_line_and_who_is_let_in_are_never_the_same() {
+    const WRITES: u64 = 200_000;
+    let cursor = Arc::new(Cursor::new(0, None));
+    let feed = Arc::new(Feed::new().bounded(1, Arc::clone(&cursor)));
+    let mut reader = feed.reader(None);
+    let mut accepted = Vec::new();
+    let delivered = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let mut delivered = Vec::new();
+            loop {
+                let last = feed.is_closed();
+                for event in drain(&mut reader) {
+                    delivered.push(event);
+                    cursor.settle(1);
+                    cursor.publish();
+                    feed.admit();
+                }
+                if last {
+                    return delivered;
+                }
+            }
+        });
+        for event in 0..WRITES {
+            let taken = match feed.push(event) {
+                Ok(()) => true,
+                Err(Refused::Full(event)) => feed.stand_in_line(event).unwrap().leave().is_ok(),
+                Err(Refused::Closed(_)) => unreachable!("nobody closes it yet"),
+            };
+            if taken {
+                accepted.push(event);
+            }
+        }
+        feed.close();
+        worker.join().unwrap()
+    });
+    assert_eq!(delivered, accepted);
 }

@@ -10,7 +10,7 @@ use std::{
 use super::{Outlet, State};
 use crate::{
     Closing, ErrorKind, Event, SinkError, Waiters, clock, feed::Chunk, isolate, seat::Seat,
-    sync::Ordering, waiters::Ticket,
+    waiters::Ticket,
 };
 
 /// How long a worker has after an abort before the closer takes over what it holds.
@@ -45,29 +45,43 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// Ends once all that was written before is settled.
     pub fn flush(&self) -> Closing<'_> {
-        let target = self.feed.head().min(self.stop());
-        let mut sleeper = Sleeper::new(self, |state| &mut state.flushing);
+        let target = self.feed.head().min(self.parts.cursor.stop());
         self.feed.hurry();
-        Closing::new(poll_fn(move |cx| {
+        Closing::new(async move {
+            match self.flushed(target).await {
+                Some(result) => result,
+                // What was given up is settled by the end at the latest.
+                None => self.end().await,
+            }
+        })
+    }
+
+    /// Ends once all before `target` is settled; with `None` if that may take until the end.
+    async fn flushed(&self, target: u64) -> Option<Result<(), SinkError>> {
+        let mut sleeper = Sleeper::new(self, |state| &mut state.flushing);
+        poll_fn(|cx| {
             let mut state = self.state.lock();
             if let Some(outcome) = &state.outcome {
-                return Poll::Ready(outcome.clone());
+                return Poll::Ready(Some(outcome.clone()));
             }
-            if self.reached() >= target && !state.handing_over {
-                return Poll::Ready(Ok(()));
+            let done =
+                |state: &State<E>| self.parts.cursor.reached() >= target && state.handing_over == 0;
+            if done(&state) {
+                return Poll::Ready(Some(Ok(())));
+            }
+            if state.aborted {
+                return Poll::Ready(None);
             }
             if let Err(error) = self.check_wait_at(&state.seat) {
-                return Poll::Ready(Err(error));
+                return Poll::Ready(Some(Err(error)));
             }
             state.flush_at = state.flush_at.min(target);
             sleeper.register(&mut state, cx);
             // The worker may have come that far before it could see the flag.
-            self.parts.position.call();
-            if self.reached() < target || state.handing_over {
-                return Poll::Pending;
-            }
-            Poll::Ready(Ok(()))
-        }))
+            self.parts.cursor.call();
+            if done(&state) { Poll::Ready(Some(Ok(()))) } else { Poll::Pending }
+        })
+        .await
     }
 
     /// Takes no more events, delivers what was accepted, closes the sink. Waiting is up to the
@@ -98,7 +112,7 @@ impl<E: Event + Clone> Outlet<E> {
         } else {
             let state = self.state.lock();
             // Under the lock, so that it agrees with what the account says.
-            self.stop.fetch_min(self.feed.head(), Ordering::AcqRel);
+            self.parts.cursor.stop_at(self.feed.head());
             drop(state);
             self.call();
         }
@@ -113,6 +127,7 @@ impl<E: Event + Clone> Outlet<E> {
         }
         state.aborted = true;
         let ending = state.ending.take();
+        let flushing = state.flushing.take();
         let seat = Arc::clone(&state.seat);
         drop(state);
         if let Err(panicked) = isolate::call(seat.id(), || self.parts.sink.abort()) {
@@ -120,12 +135,13 @@ impl<E: Event + Clone> Outlet<E> {
             tracing::error!(queue = self.name(), error, "the sink panicked when aborted");
         }
         ending.wake();
+        flushing.wake();
         self.call();
     }
 
     /// Has the worker look after this outlet, even if it sleeps.
     fn call(&self) {
-        self.parts.position.call();
+        self.parts.cursor.call();
         self.seat().call();
     }
 
@@ -142,6 +158,8 @@ impl<E: Event + Clone> Outlet<E> {
             Err(SinkError::new(ErrorKind::Unavailable, "the sink did not close in time"))
         });
         self.finish(closed.err());
+        // The worker may still wait for the sink: it is to stop.
+        self.call();
         self.outcome().await
     }
 
@@ -189,16 +207,25 @@ impl<E: Event + Clone> Outlet<E> {
         if state.taken.is_some() {
             return;
         }
+        if self.parts.cursor.reached() >= self.end_of_account() {
+            state.taken = Some(self.parts.cursor.reached());
+            return;
+        }
         let rest = self.rest(&state);
         let count = rest.count();
-        if state.gone.is_some() && !self.parts.disconnect {
+        let failed = state.gone.is_some() && !self.parts.disconnect;
+        if failed {
             state.failed += count;
         } else {
             state.abandoned += count;
+        }
+        // A destination that an abort has closed was given up all the same.
+        if !failed || state.aborted {
             state.undelivered += count;
         }
-        state.skipped += rest.end - self.reached() - count;
+        state.skipped += rest.end - rest.reached - count;
         state.taken = Some(rest.end);
+        state.handing_over += 1;
         let error = state.gone.clone();
         let error = error.unwrap_or_else(|| SinkError::new(ErrorKind::Undelivered, why));
         let flushing = state.flushing.take();
@@ -208,14 +235,20 @@ impl<E: Event + Clone> Outlet<E> {
                 self.hand_over(&chunk.from(from)[..(to - from) as usize], &error);
             }
         }
+        self.handed_over();
         flushing.wake();
         self.call();
     }
 
+    /// Where the account ends, or would if it ended now.
+    fn end_of_account(&self) -> u64 {
+        self.feed.head().min(self.parts.cursor.stop())
+    }
+
     /// What lies between where the sink has come and where the account ends.
     fn rest(&self, state: &State<E>) -> Rest<E> {
-        let reached = self.reached();
-        let end = self.feed.head().min(self.stop()).max(reached);
+        let reached = self.parts.cursor.reached();
+        let end = self.end_of_account();
         let current = state.seat.current();
         // What the sink holds is no part of the lag.
         let held = match &current {
@@ -224,8 +257,8 @@ impl<E: Event + Clone> Outlet<E> {
             }
             _ => reached,
         };
-        let lagging = self.bound.map_or(0, |bound| end.saturating_sub(bound));
-        let mut rest = Rest { end, parts: Vec::new() };
+        let lagging = self.parts.cursor.bound().map_or(0, |bound| end.saturating_sub(bound));
+        let mut rest = Rest { reached, end, parts: Vec::new() };
         let mut next = held.max(lagging);
         let log = self.feed.from(next);
         if let Some(chunk) = current {
@@ -238,9 +271,25 @@ impl<E: Event + Clone> Outlet<E> {
         rest
     }
 
+    /// One of those who hand events over is done; the last one ends what has waited for it.
+    pub(super) fn handed_over(&self) {
+        let mut state = self.state.lock();
+        state.handing_over -= 1;
+        let finishing = if state.handing_over == 0 { state.finishing.take() } else { None };
+        drop(state);
+        if let Some(closed) = finishing {
+            self.finish(closed.err());
+        }
+    }
+
     /// Records the end, the first time it is called, and tells everybody.
     pub(crate) fn finish(&self, close_error: Option<SinkError>) {
         let mut state = self.state.lock();
+        if state.handing_over > 0 {
+            // Nobody is told of the end before every dead letter is where it belongs.
+            state.finishing.get_or_insert(close_error.map_or(Ok(()), Err));
+            return;
+        }
         if std::mem::replace(&mut state.finished, true) {
             return;
         }
@@ -264,7 +313,6 @@ impl<E: Event + Clone> Outlet<E> {
         drop(state);
         ending.wake();
         flushing.wake();
-        self.call();
     }
 
     /// The worker is gone, perhaps before its end.
@@ -283,6 +331,8 @@ impl<E: Event + Clone> Outlet<E> {
 
 /// The events that will not be delivered.
 struct Rest<E> {
+    /// How far the worker had come. It may settle more meanwhile, which is ignored.
+    reached: u64,
     end: u64,
     /// Runs of events, some empty: the chunk, and the sequence numbers from and to which. It holds
     /// every chunk looked at, so that none is dropped under a lock.

@@ -6,10 +6,10 @@ mod settling;
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Close, DeadLetter, Dropped, Event, Position, Sink, SinkError, Sleepers, Stats, Waiters, clock,
+    Close, Cursor, DeadLetter, Dropped, Event, Sink, SinkError, Sleepers, Stats, Waiters, clock,
     feed::{Feed, Reader},
     seat::Seat,
-    sync::{AtomicU64, Mutex, Ordering},
+    sync::Mutex,
 };
 
 /// One place in a feed with the sink that is delivered to from there: the account of its events,
@@ -24,11 +24,6 @@ pub struct Outlet<E> {
     parts: OutletParts<E>,
     /// The sequence number of the first event of its account.
     start: u64,
-    bound: Option<u64>,
-    /// How far the sink has come. Only the worker writes it, after each event.
-    reached: AtomicU64,
-    /// Where the account ends: only what lies before is to be delivered. Written under the lock.
-    stop: AtomicU64,
     state: Mutex<State<E>>,
 }
 
@@ -43,11 +38,13 @@ struct State<E> {
     undelivered: u64,
     /// Where its worker sits.
     seat: Arc<Seat<E>>,
-    /// The lowest position that a flush waits for.
+    /// The lowest cursor that a flush waits for.
     flush_at: u64,
     flushing: Waiters,
-    /// Whether settled events are still on their way to the dead letter.
-    handing_over: bool,
+    /// How many of those who settle events are still handing them to the dead letter.
+    handing_over: u64,
+    /// How the sink closed, if it did so before all was handed over.
+    finishing: Option<Result<(), SinkError>>,
     aborted: bool,
     /// Why nothing more is delivered: the destination is closed, or lagged too far.
     gone: Option<SinkError>,
@@ -85,8 +82,8 @@ pub struct OutletParts<E> {
     pub span: u64,
     /// Whether a reader that lags further than its bound ends, rather than skip.
     pub disconnect: bool,
-    /// The position that the worker advances: the one that bounds the feed, if it is bounded.
-    pub position: Arc<Position>,
+    /// Where the worker stands: the cursor that bounds the feed, if it is bounded.
+    pub cursor: Arc<Cursor>,
     /// Told the result when the account has ended.
     pub on_end: Option<OnEnd>,
 }
@@ -101,9 +98,6 @@ impl<E> Outlet<E> {
             feed: Arc::clone(reader.feed()),
             parts,
             start: reader.at(),
-            bound: reader.bound(),
-            reached: AtomicU64::new(reader.at()),
-            stop: AtomicU64::new(u64::MAX),
             state: Mutex::new(State {
                 failed: 0,
                 skipped: 0,
@@ -113,7 +107,8 @@ impl<E> Outlet<E> {
                 seat,
                 flush_at: u64::MAX,
                 flushing: Waiters::new(),
-                handing_over: false,
+                handing_over: 0,
+                finishing: None,
                 aborted: false,
                 gone: None,
                 taken: None,
@@ -138,16 +133,17 @@ impl<E> Outlet<E> {
     pub fn stats(&self) -> Stats {
         // Declared before the lock, so that a chunk that nobody else holds is dropped after it.
         let current;
+        let cursor = &*self.parts.cursor;
         let state = self.state.lock();
-        let settled = state.taken.unwrap_or_else(|| self.reached());
+        let settled = state.taken.unwrap_or_else(|| cursor.reached());
         // Read after what is settled, so that it cannot lie before.
-        let end = self.feed.head().min(self.stop()).max(settled);
+        let end = self.feed.head().min(cursor.stop()).max(settled);
         let mut pending = end - settled;
         let mut overflow = state.skipped;
         current = state.seat.current();
         let current = current.as_ref().filter(|chunk| chunk.end() > settled);
         // What the worker will skip as soon as it looks, is dropped already.
-        if let Some(bound) = self.bound {
+        if let Some(bound) = cursor.bound() {
             let in_hand = if current.is_some() { self.parts.span } else { 0 };
             let lag = pending.saturating_sub(bound.saturating_add(in_hand));
             pending -= lag;
@@ -165,14 +161,9 @@ impl<E> Outlet<E> {
         }
     }
 
-    /// How far the sink has come: all before is settled.
-    pub(crate) fn reached(&self) -> u64 {
-        self.reached.load(Ordering::Acquire)
-    }
-
-    /// Where the account ends: only what lies before is to be delivered.
-    pub(crate) fn stop(&self) -> u64 {
-        self.stop.load(Ordering::Acquire)
+    /// How many events an abort has given up: what its result tells of, before any other error.
+    pub fn undelivered(&self) -> u64 {
+        self.state.lock().undelivered
     }
 
     /// Whether the account has ended.
@@ -212,7 +203,7 @@ impl<E> fmt::Debug for Outlet<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outlet")
             .field("name", &self.parts.name)
-            .field("reached", &self.reached())
+            .field("reached", &self.parts.cursor.reached())
             .finish_non_exhaustive()
     }
 }

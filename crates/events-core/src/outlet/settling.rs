@@ -3,28 +3,12 @@
 use std::sync::Arc;
 
 use super::{Flow, Outlet, State};
-use crate::{DeadLetter, ErrorKind, Event, SinkError, isolate, seat::Seat, sync::Ordering};
+use crate::{DeadLetter, ErrorKind, Event, SinkError, isolate, seat::Seat};
 
 impl<E: Event + Clone> Outlet<E> {
-    /// The sink has committed `count` more events. Others hear of it when this is
-    /// [published](Self::publish).
-    pub(crate) fn settle(&self, count: u64) {
-        self.reached.store(self.reached() + count, Ordering::Release);
-    }
-
-    /// Tells those who wait how far the sink has come.
+    /// Tells those who wait how far the sink has come, and looks after them.
     pub(crate) fn publish(&self) -> Flow {
-        let position = &self.parts.position;
-        let called = match self.reached().saturating_sub(position.settled()) {
-            0 => position.is_called(),
-            count => position.advance(count),
-        };
-        if called { self.attend() } else { Flow::Go }
-    }
-
-    /// Whether somebody wants attention, so that there is something to [publish](Self::publish).
-    pub(crate) fn is_called(&self) -> bool {
-        self.parts.position.is_called()
+        if self.parts.cursor.publish() { self.attend() } else { Flow::Go }
     }
 
     /// The sink refused these events for good.
@@ -47,7 +31,7 @@ impl<E: Event + Clone> Outlet<E> {
                 let why = "the destination closed before its queue did";
                 state.gone = Some(SinkError::new(ErrorKind::Closed, why));
             }
-            state.handing_over = true;
+            state.handing_over += 1;
         });
         if !ours {
             return Flow::Stop;
@@ -56,19 +40,22 @@ impl<E: Event + Clone> Outlet<E> {
             self.begin_close();
         }
         self.hand_over(events, error);
-        self.state.lock().handing_over = false;
+        self.handed_over();
         let flow = self.publish();
+        // What is behind a destination that is gone is given up, not offered to it.
         if gone { Flow::Stop } else { flow }
     }
 
-    /// How many events it has to skip to be within its bound again.
-    pub(crate) fn lagging(&self) -> u64 {
-        let Some(bound) = self.bound else { return 0 };
-        self.feed.head().saturating_sub(self.reached()).saturating_sub(bound)
+    /// Leaves out what lies further behind than the bound allows.
+    pub(crate) fn skip_lag(&self) -> Flow {
+        match self.parts.cursor.lag(self.feed.head()) {
+            0 => Flow::Go,
+            count => self.lag(count),
+        }
     }
 
     /// The worker lags by `count` events more than its bound allows: it skips them, or ends.
-    pub(crate) fn lag(&self, count: u64) -> Flow {
+    fn lag(&self, count: u64) -> Flow {
         if self.parts.disconnect {
             let why = "the sink lagged too far behind and was disconnected";
             self.state.lock().gone = Some(SinkError::new(ErrorKind::Closed, why));
@@ -87,22 +74,22 @@ impl<E: Event + Clone> Outlet<E> {
             return false;
         }
         account(&mut state);
-        self.settle(count);
+        self.parts.cursor.settle(count);
         true
     }
 
     /// Looks after all who want attention.
     fn attend(&self) -> Flow {
-        self.parts.position.attended();
+        self.parts.cursor.attended();
         let mut state = self.state.lock();
-        let flushing = state.flushed(self.reached());
+        let flushing = state.flushed(self.parts.cursor.reached());
         let flow = state.flow();
         let again = state.flush_at != u64::MAX || flow == Flow::Stop;
         drop(state);
         flushing.wake();
         let line = self.feed.admit();
         if again || line {
-            self.parts.position.call();
+            self.parts.cursor.call();
         }
         flow
     }
@@ -113,7 +100,7 @@ impl<E: Event + Clone> Outlet<E> {
     pub(crate) fn sit(&self, seat: &Arc<Seat<E>>) -> bool {
         let before = std::mem::replace(&mut self.state.lock().seat, Arc::clone(seat));
         drop(before);
-        self.is_called()
+        self.parts.cursor.is_called()
     }
 
     /// Gives these events to the dead letter.

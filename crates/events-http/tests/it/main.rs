@@ -2,6 +2,7 @@
 
 mod answers;
 mod closing;
+mod contract;
 mod hostile;
 mod pipelines;
 mod receiver;

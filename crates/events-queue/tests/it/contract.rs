@@ -1,0 +1,133 @@
+//! The conformance suite over every kind of queue, and over the channel.
+
+use std::{thread, time::Duration};
+
+use events_core::{Close, Closing, Sink, SinkError, conformance::Suite, park::block_on};
+use events_queue::{Builder, ChannelSink, Overflow, Queue, Single};
+use parking_lot::Mutex;
+
+const LOSSLESS: [Overflow; 3] =
+    [Overflow::Block, Overflow::BlockFor(Duration::from_mins(1)), Overflow::Reject];
+const LOSSY: [Overflow; 2] = [Overflow::DropOldest, Overflow::DropNewest];
+
+fn bounded(overflow: Overflow) -> Builder<u64, Single> {
+    Queue::builder().capacity(3).overflow(overflow)
+}
+
+/// Runs a worker future on a thread of its own.
+fn started<T>((queue, worker): (T, impl Future<Output = ()> + Send + 'static)) -> T {
+    thread::spawn(|| block_on(worker));
+    queue
+}
+
+#[test]
+fn a_queue() {
+    Suite::wrapper(Queue::spawn).run();
+    Suite::async_wrapper(Queue::spawn).run();
+    Suite::wrapper(|destination| started(Queue::pair(destination))).run();
+    Suite::async_wrapper(|destination| started(Queue::pair(destination))).run();
+}
+
+#[test]
+fn every_policy_that_keeps_what_it_accepts() {
+    for overflow in LOSSLESS {
+        Suite::wrapper(move |to| bounded(overflow).spawn(to).unwrap()).run();
+        Suite::async_wrapper(move |to| started(bounded(overflow).pair(to).unwrap())).run();
+    }
+}
+
+#[test]
+fn every_policy_that_drops_what_it_accepted() {
+    for overflow in LOSSY {
+        Suite::wrapper(move |to| bounded(overflow).spawn(to).unwrap()).lossy().run();
+        Suite::async_wrapper(move |to| started(bounded(overflow).pair(to).unwrap())).lossy().run();
+    }
+}
+
+#[test]
+fn batches() {
+    for linger in [Duration::ZERO, Duration::from_millis(1), Duration::from_hours(1)] {
+        Suite::wrapper(move |to| Queue::builder().batch(7, linger).spawn(to).unwrap()).run();
+        Suite::async_wrapper(move |to| {
+            started(Queue::builder().batch(7, linger).pair(to).unwrap())
+        })
+        .run();
+    }
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_queue_on_a_runtime() {
+    use std::sync::Arc;
+    use tokio::runtime::Builder;
+
+    let one = Builder::new_current_thread().enable_all().build().unwrap();
+    let one = Arc::new(one);
+    let driver = Arc::clone(&one);
+    thread::spawn(move || driver.block_on(std::future::pending::<()>()));
+    let many =
+        Arc::new(Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+    for runtime in [one, many] {
+        let spawner = Arc::clone(&runtime);
+        let make = move |destination| {
+            let _inside = spawner.enter();
+            Queue::spawn_tokio(destination)
+        };
+        let driver = Arc::clone(&runtime);
+        Suite::async_wrapper(make.clone()).driven_by(move |future| driver.block_on(future)).run();
+        Suite::wrapper(make).run();
+        // Dropped here, it would wait for what a test left behind.
+        std::mem::forget(runtime);
+    }
+}
+
+/// A channel with a thread that receives from it.
+struct Received {
+    sink: ChannelSink<u64>,
+    events: Mutex<Option<thread::JoinHandle<Vec<u64>>>>,
+    seen: Mutex<Vec<u64>>,
+}
+
+impl Received {
+    fn new((sink, events): (ChannelSink<u64>, crossbeam_channel::Receiver<u64>)) -> Self {
+        let events = Mutex::new(Some(thread::spawn(move || events.iter().collect())));
+        Self { sink, events, seen: Mutex::default() }
+    }
+
+    /// All that was received, once the channel has closed and ended.
+    fn seen(&self) -> Vec<u64> {
+        let mut seen = self.seen.lock();
+        if let Some(events) = self.events.lock().take() {
+            *seen = events.join().unwrap();
+        }
+        seen.clone()
+    }
+}
+
+impl Close for Received {
+    fn close(&self) -> Closing<'_> {
+        self.sink.close()
+    }
+
+    fn abort(&self) {
+        self.sink.abort();
+    }
+}
+
+impl Sink<u64> for Received {
+    fn write(&self, event: &u64) -> Result<(), SinkError> {
+        self.sink.write(event)
+    }
+}
+
+#[test]
+fn a_channel() {
+    let channels: [fn() -> Received; 3] = [
+        || Received::new(ChannelSink::unbounded()),
+        || Received::new(ChannelSink::bounded(3)),
+        || Received::new(ChannelSink::unbuffered()),
+    ];
+    for make in channels {
+        Suite::sink(make, |number| number).observed(Received::seen).run();
+    }
+}

@@ -1,0 +1,12 @@
+//! The queue and the channel from outside, on threads and in tasks.
+
+mod batch;
+mod channel;
+mod closing;
+mod contract;
+mod deadline;
+mod delivery;
+mod overflow;
+mod support;
+mod tasks;
+mod worker;

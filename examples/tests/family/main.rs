@@ -1,0 +1,5 @@
+//! What only the whole family together can show.
+
+mod accounting;
+mod conformance;
+mod deadline;
