@@ -73,9 +73,14 @@ impl<E: Event + Clone, D> Member<E, D> {
         self.outlet.sit(seat)
     }
 
+    /// Tells those who wait how far the sink has come, and looks after them.
+    fn publish(&self) -> Flow {
+        if self.cursor.publish() { self.outlet.attend() } else { Flow::Go }
+    }
+
     /// Whether nothing more is to be delivered. Looks after whoever called.
     fn is_done(&self) -> bool {
-        (self.cursor.is_called() && self.outlet.publish() == Flow::Stop) || self.is_at_end()
+        (self.cursor.is_called() && self.publish() == Flow::Stop) || self.is_at_end()
     }
 
     fn is_at_end(&self) -> bool {
@@ -225,10 +230,9 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                     Ok(Poll::Pending) => {
                         let waiting = walk.goes_on_with_this();
                         self.fork_in_pass(waiting, chunk);
-                        let outlet = &members[waiting].outlet;
-                        outlet.publish();
+                        members[waiting].publish();
                         // A closer that has lost patience has ended the account.
-                        outlet.poll_ended(cx).map(|()| Ok(()))
+                        members[waiting].outlet.poll_ended(cx).map(|()| Ok(()))
                     }
                 }
             })
@@ -354,24 +358,22 @@ impl Walk {
         while self.at() < self.end.load(Ordering::Relaxed) {
             let member = &members[self.at()];
             let called = member.cursor.is_called();
-            if (called && member.outlet.publish() == Flow::Stop)
+            if (called && member.publish() == Flow::Stop)
                 || deliver_run(member, chunk, prompt).await == Flow::Stop
                 || member.is_at_end()
             {
                 self.has_ended_some.store(true, Ordering::Relaxed);
             }
             self.at.store(self.at() + 1, Ordering::Relaxed);
-            self.spend(chunk.len()).await;
+            self.spent.store(self.spent() + chunk.len(), Ordering::Relaxed);
+            if self.spent() >= TURN {
+                self.end_turn().await;
+            }
         }
     }
 
-    /// Lets other tasks have a turn when this one's is over.
-    async fn spend(&self, events: usize) {
-        let spent = self.spent() + events;
-        if spent < TURN {
-            self.spent.store(spent, Ordering::Relaxed);
-            return;
-        }
+    /// Lets other tasks have a turn.
+    async fn end_turn(&self) {
         self.spent.store(0, Ordering::Relaxed);
         let mut yielded = false;
         poll_fn(|cx| {
@@ -449,17 +451,18 @@ async fn deliver_run<E: Event + Clone, D: Deliver<E>>(
         let events = chunk.from(at);
         let left = cursor.stop().saturating_sub(at).min(events.len() as u64) as usize;
         if left == 0 {
-            return outlet.publish();
+            return member.publish();
         }
         let events = &events[..sink.span(left)];
+        let is_last = at + events.len() as u64 == chunk.end();
         let flow = match sink.deliver(events).await {
             Ok(()) => {
                 cursor.settle(events.len() as u64);
-                if prompt || cursor.is_called() { outlet.publish() } else { Flow::Go }
+                if prompt || is_last || cursor.is_called() { member.publish() } else { Flow::Go }
             }
             Err(error) => outlet.fail(events, &error),
         };
-        if flow == Flow::Stop {
+        if is_last || flow == Flow::Stop {
             return flow;
         }
     }

@@ -7,7 +7,7 @@ use crate::{DeadLetter, ErrorKind, Event, SinkError, isolate, seat::Seat};
 
 impl<E: Event + Clone> Outlet<E> {
     /// Tells those who wait how far the sink has come, and looks after them.
-    pub(crate) fn publish(&self) -> Flow {
+    fn publish(&self) -> Flow {
         if self.parts.cursor.publish() { self.attend() } else { Flow::Go }
     }
 
@@ -79,7 +79,7 @@ impl<E: Event + Clone> Outlet<E> {
     }
 
     /// Looks after all who want attention.
-    fn attend(&self) -> Flow {
+    pub(crate) fn attend(&self) -> Flow {
         self.parts.cursor.attended();
         let mut state = self.state.lock();
         let flushing = state.flushed(self.parts.cursor.reached());
