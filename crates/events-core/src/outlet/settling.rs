@@ -56,12 +56,15 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// The worker lags by `count` events more than its bound allows: it skips them, or ends.
     fn lag(&self, count: u64) -> Flow {
+        if !self.claim(count, |state| state.skipped += count) {
+            return Flow::Stop;
+        }
         if self.parts.disconnect {
             let why = "the sink lagged too far behind and was disconnected";
             self.state.lock().gone = Some(SinkError::new(ErrorKind::Closed, why));
             tracing::warn!(queue = self.name(), count, "disconnected: the sink lags");
             self.begin_close();
-        } else if self.claim(count, |state| state.skipped += count) {
+        } else {
             tracing::warn!(queue = self.name(), count, "dropped the oldest events: the sink lags");
         }
         self.publish()
