@@ -20,7 +20,7 @@ struct State<E> {
 }
 
 impl<E> Seat<E> {
-    pub(crate) const fn new(current: Option<Arc<Chunk<E>>>) -> Self {
+    pub(crate) fn new(current: Option<Arc<Chunk<E>>>) -> Self {
         Self(Mutex::new(State { current, worker: None, called: false }))
     }
 

@@ -8,8 +8,8 @@ use std::{
 use events_core::{
     Gate, Position, Sleepers, Ticket, Waiters,
     clock::{self, Sleep},
+    sync::Mutex,
 };
-use parking_lot::Mutex;
 
 use crate::RetryStats;
 
