@@ -33,10 +33,9 @@ impl<E> Seat<E> {
         self.0.lock().current.clone()
     }
 
-    /// The worker delivers `chunk` now.
-    pub(crate) fn enter(&self, chunk: &Arc<Chunk<E>>) {
-        let before = self.0.lock().current.replace(Arc::clone(chunk));
-        drop(before);
+    /// The worker delivers `chunk` now, no more the one that is returned.
+    pub(crate) fn enter(&self, chunk: &Arc<Chunk<E>>) -> Option<Arc<Chunk<E>>> {
+        self.0.lock().current.replace(Arc::clone(chunk))
     }
 
     /// The worker has delivered what it held and is about to sleep. False if it was called: then
