@@ -224,7 +224,8 @@ impl<E: Event + Clone> Shared<E> {
     /// Puts `event` into the log that subscribers and sinks with workers read.
     fn push(&self, event: &E) -> Result<(), SinkError> {
         if !self.feed.has_readers() {
-            return Ok(());
+            // Perhaps a close that began after this write has let them go already.
+            return self.direct.check_open();
         }
         self.feed.push(event.clone()).map_err(|refused| match refused {
             Refused::Closed(_) => SinkError::closed(),

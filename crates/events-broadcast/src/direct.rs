@@ -10,15 +10,14 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     future::poll_fn,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
 };
 
-use events_core::{Closing, ErrorKind, Event, Gate, Sink, SinkError, Stats, isolate};
-use parking_lot::{Mutex, MutexGuard};
+use events_core::{
+    Closing, ErrorKind, Event, Gate, Sink, SinkError, Stats, isolate,
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence},
+};
 
 use crate::SinkId;
 
@@ -65,7 +64,7 @@ type Turn<'a, E> = MutexGuard<'a, Vec<Arc<Member<E>>>>;
 impl<E: ?Sized + Event> Direct<E> {
     pub(crate) fn new() -> Self {
         Self {
-            gate: Gate::new(),
+            gate: Gate::default(),
             turn: Mutex::new(Vec::new()),
             offered: AtomicU64::new(0),
             registry: Mutex::new(Registry {
@@ -267,8 +266,8 @@ impl<E: ?Sized + Event> Direct<E> {
     /// Closes every member, side by side.
     pub(crate) fn close(&self) -> Closing<'_> {
         self.begin_close();
-        let members =
-            self.closing.get_or_init(|| self.registry.lock().members.values().cloned().collect());
+        let members = self.registry.lock().members.values().cloned().collect();
+        let members = self.closing.get_or_init(|| members);
         // Never waited for from inside a member: that would wait for the caller.
         let outside = Closing::new(poll_fn(|_| Poll::Ready(self.check_wait())));
         let members = members.iter().map(|member| isolate::close(self.id(), &*member.sink));

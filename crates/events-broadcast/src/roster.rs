@@ -6,8 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use events_core::{Event, Outlet, SinkError, Stats, Ticket, Waiters, clock, isolate};
-use parking_lot::Mutex;
+use events_core::{Event, Outlet, SinkError, Stats, Ticket, Waiters, clock, isolate, sync::Mutex};
 
 use crate::SinkId;
 
@@ -37,7 +36,7 @@ struct State<E> {
 }
 
 impl<E: Event + Clone> Roster<E> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(State {
             outlets: BTreeMap::new(),
             live: 0,

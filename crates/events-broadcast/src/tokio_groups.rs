@@ -5,8 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use events_core::{Deliver, Event, Groups};
-use parking_lot::Mutex;
+use events_core::{Deliver, Event, Groups, sync::Mutex};
 use tokio::runtime::{Handle, Id};
 
 /// The groups of asynchronous sinks of a broadcaster: those of one type, with the same bound, in

@@ -62,7 +62,7 @@ pub(crate) struct Opened {
 }
 
 impl<P: Pace> Circuit<P> {
-    pub(crate) const fn new(pace: P, retry_after_limit: Duration) -> Self {
+    pub(crate) fn new(pace: P, retry_after_limit: Duration) -> Self {
         Self {
             troubled: AtomicBool::new(false),
             retry_after_limit,

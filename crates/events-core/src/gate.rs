@@ -1,6 +1,6 @@
 use crate::{
     SinkError,
-    sync::{AtomicBool, Ordering},
+    sync::{Flag, Ordering},
 };
 
 /// The closed flag of a sink that has nothing to flush.
@@ -15,12 +15,12 @@ use crate::{
 /// # Ok::<(), events_core::SinkError>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct Gate(AtomicBool);
+pub struct Gate(Flag);
 
 impl Gate {
     /// An open gate.
     pub const fn new() -> Self {
-        Self(AtomicBool::new(false))
+        Self(Flag::new(false))
     }
 
     /// `Closed` once [`close`](Self::close) was called.

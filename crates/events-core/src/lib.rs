@@ -37,7 +37,8 @@ mod sink;
 mod sink_fn;
 mod stats;
 mod strategy;
-mod sync;
+#[doc(hidden)]
+pub mod sync;
 #[cfg(test)]
 mod testing;
 mod waiters;

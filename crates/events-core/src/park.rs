@@ -6,13 +6,14 @@
 use std::{
     cell::Cell,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
     time::Instant,
+};
+
+use crate::sync::{
+    Arc, AtomicBool, Ordering,
+    thread::{self, Thread},
+    thread_local,
 };
 
 thread_local! {
@@ -117,7 +118,7 @@ pub(crate) fn is_blocking() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{future::poll_fn, sync::mpsc};
+    use std::{future::poll_fn, sync::mpsc, thread};
 
     #[test]
     fn a_wake_up_taken_by_a_nested_wait_is_not_lost() {

@@ -20,7 +20,7 @@ struct State<E> {
 }
 
 impl<E> Seat<E> {
-    pub(crate) const fn new(current: Option<Arc<Chunk<E>>>) -> Self {
+    pub(crate) fn new(current: Option<Arc<Chunk<E>>>) -> Self {
         Self(Mutex::new(State { current, worker: None, called: false }))
     }
 
@@ -33,10 +33,9 @@ impl<E> Seat<E> {
         self.0.lock().current.clone()
     }
 
-    /// The worker delivers `chunk` now.
-    pub(crate) fn enter(&self, chunk: &Arc<Chunk<E>>) {
-        let before = self.0.lock().current.replace(Arc::clone(chunk));
-        drop(before);
+    /// The worker delivers `chunk` now, no more the one that is returned.
+    pub(crate) fn enter(&self, chunk: &Arc<Chunk<E>>) -> Option<Arc<Chunk<E>>> {
+        self.0.lock().current.replace(Arc::clone(chunk))
     }
 
     /// The worker has delivered what it held and is about to sleep. False if it was called: then

@@ -153,10 +153,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             let next = self.next().await;
             self.welcome();
             match next {
-                Next::Chunk(chunk) => {
-                    self.seat.enter(&chunk);
-                    self.pass(&chunk).await;
-                }
+                Next::Chunk(chunk) => self.pass(&chunk).await,
                 Next::Attend => self.finish_those(Member::is_done).await,
                 Next::End => self.finish_those(|_| true).await,
             }
@@ -191,7 +188,10 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         let next = |chunk: Option<_>| Poll::Ready(chunk.map_or(Next::End, Next::Chunk));
         let mut alarm: Option<Sleep> = None;
         poll_fn(|cx| {
-            if let Poll::Ready(chunk) = reader.poll_chunk(cx, linger.events) {
+            // In the log or at the seat, a chunk is always found by who has to give it up.
+            if let Poll::Ready(chunk) =
+                reader.poll_taking(cx, linger.events, |chunk| seat.enter(chunk))
+            {
                 return next(chunk);
             }
             if linger.events > 1
@@ -201,7 +201,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                     || linger.limit.saturating_sub(clock::now().saturating_duration_since(since));
                 let alarm = alarm.get_or_insert_with(|| clock::sleep(left()));
                 if pin!(alarm).poll(cx).is_ready()
-                    && let Poll::Ready(chunk) = reader.poll_chunk(cx, 1)
+                    && let Poll::Ready(chunk) = reader.poll_taking(cx, 1, |chunk| seat.enter(chunk))
                 {
                     return next(chunk);
                 }

@@ -8,8 +8,8 @@ use std::{
 use events_core::{
     Gate, Position, Sleepers, Ticket, Waiters,
     clock::{self, Sleep},
+    sync::Mutex,
 };
-use parking_lot::Mutex;
 
 use crate::RetryStats;
 
@@ -150,7 +150,8 @@ impl Future for Wait<'_> {
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if self.ticket.is_some() {
-            self.state.desk.lock().waiting.cancel(&mut self.ticket);
+            let left = self.state.desk.lock().waiting.cancel(&mut self.ticket);
+            drop(left);
         }
     }
 }

@@ -65,6 +65,17 @@ impl<E> Reader<E> {
         cx: &mut Context<'_>,
         wanted: usize,
     ) -> Poll<Option<Arc<Chunk<E>>>> {
+        self.poll_taking(cx, wanted, |_| None)
+    }
+
+    /// The same. Where the log has let go of the chunk, whoever looks afterwards finds it where
+    /// `keep` has put it. What that put it in the place of is dropped outside the lock.
+    pub(crate) fn poll_taking(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+        keep: impl FnOnce(&Arc<Chunk<E>>) -> Option<Arc<Chunk<E>>>,
+    ) -> Poll<Option<Arc<Chunk<E>>>> {
         let mut unneeded = Vec::new();
         let mut log = self.feed.log.lock();
         let next = log.next(&mut self.next, self.at, self.bound, wanted, &mut unneeded);
@@ -72,6 +83,9 @@ impl<E> Reader<E> {
             // One who lingers is woken for the first event, to start the clock, and for the last.
             let wanted = if log.open_len() == 0 { 1 } else { wanted };
             log.sleepers(wanted).register(&mut self.ticket, cx.waker());
+        }
+        if let Next::Chunk(chunk) = &next {
+            unneeded.extend(keep(chunk));
         }
         drop(log);
         drop(unneeded);

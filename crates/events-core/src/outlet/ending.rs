@@ -247,9 +247,13 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// What lies between where the sink has come and where the account ends.
     fn rest(&self, state: &State<E>) -> Rest<E> {
-        let reached = self.parts.cursor.reached();
         let end = self.end_of_account();
+        // In this order, since a worker that is not stuck after all moves on meanwhile: a chunk that
+        // it takes from the log now is found in `log`, one that it had before at its seat.
+        let log = self.feed.from(self.parts.cursor.reached());
         let current = state.seat.current();
+        let reached = self.parts.cursor.reached();
+        let end = end.max(reached);
         // What the sink holds is no part of the lag.
         let held = match &current {
             Some(chunk) if chunk.end() > reached => {
@@ -260,7 +264,6 @@ impl<E: Event + Clone> Outlet<E> {
         let lagging = self.parts.cursor.bound().map_or(0, |bound| end.saturating_sub(bound));
         let mut rest = Rest { reached, end, parts: Vec::new() };
         let mut next = held.max(lagging);
-        let log = self.feed.from(next);
         if let Some(chunk) = current {
             rest.add(Arc::clone(&chunk), reached, held);
             next = next.max(rest.add(chunk, next, end));

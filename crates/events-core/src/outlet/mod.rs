@@ -1,6 +1,8 @@
 //! The account of one sink's events: see [`Outlet`].
 
 mod ending;
+#[cfg(all(test, loom))]
+mod models;
 mod settling;
 
 use std::{fmt, sync::Arc};

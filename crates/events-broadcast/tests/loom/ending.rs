@@ -1,0 +1,86 @@
+//! Sinks come and go while one writes and one closes.
+
+use std::sync::Arc;
+
+use events_broadcast::Broadcaster;
+use events_core::{Close, ErrorKind, Sink, park::block_on};
+use loom::thread;
+
+use crate::support::{Seen, check, direct};
+
+#[test]
+fn add_remove_write_and_close_meet() {
+    check(2, || {
+        let (all, [leaves, stays]) = direct();
+        let id = all.stats()[0].id;
+        let comes = Arc::new(Seen::default());
+        let writer = {
+            let all = all.clone();
+            thread::spawn(move || all.write(&1))
+        };
+        let changer = {
+            let (all, comes) = (all.clone(), Arc::clone(&comes));
+            thread::spawn(move || {
+                let removed = all.remove(id).is_some();
+                (removed, all.add(comes).is_ok())
+            })
+        };
+        all.close().wait().unwrap();
+        let (removed, added) = changer.join().unwrap();
+        let written = writer.join().unwrap();
+        // The close closes who was there when it began.
+        assert!(removed);
+        assert!(leaves.times_closed() <= 1);
+        assert_eq!(stays.times_closed(), 1);
+        assert_eq!(comes.times_closed(), usize::from(added));
+        assert!([&leaves, &stays, &comes].iter().all(|sink| sink.events().len() <= 1));
+        match written {
+            Ok(()) => assert_eq!(stays.events().len(), 1),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Closed),
+        }
+        assert_eq!(all.write(&2).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(all.add(comes).unwrap_err().kind(), ErrorKind::Closed);
+    });
+}
+
+#[test]
+fn who_is_added_before_a_write_gets_it_and_who_is_removed_does_not() {
+    check(3, || {
+        let (all, [leaves]) = direct();
+        let id = all.stats()[0].id;
+        let comes = Arc::new(Seen::default());
+        let writer = {
+            let all = all.clone();
+            thread::spawn(move || all.write(&1).unwrap())
+        };
+        all.remove(id).unwrap();
+        all.add(Arc::<Seen>::clone(&comes)).unwrap();
+        all.write(&2).unwrap();
+        writer.join().unwrap();
+        assert!(!leaves.events().contains(&2));
+        assert!(comes.events().contains(&2));
+        let seen = leaves.events().len() + comes.events().len();
+        assert!((1..=2).contains(&seen), "{leaves:?} {comes:?}");
+    });
+}
+
+#[test]
+fn the_close_waits_for_sinks_with_workers_and_tells_all_closers_the_same() {
+    check(2, || {
+        let all = Broadcaster::new();
+        let sink = Arc::new(Seen::default());
+        let (delivery, worker) = all.pair(Arc::clone(&sink));
+        let worker = thread::spawn(|| block_on(worker));
+        let closer = {
+            let all = all.clone();
+            thread::spawn(move || all.close().wait().is_ok())
+        };
+        let taken = all.write(&1).is_ok();
+        assert!(all.close().wait().is_ok());
+        assert_eq!(sink.times_closed(), 1);
+        assert!(closer.join().unwrap());
+        worker.join().unwrap();
+        assert_eq!(sink.events().len(), usize::from(taken));
+        assert_eq!(delivery.stats().delivered, u64::from(taken));
+    });
+}

@@ -1,0 +1,6 @@
+//! Models for loom, which tries every order in which their threads may meet: see CONTRIBUTING.md.
+#![cfg(loom)]
+
+mod ending;
+mod support;
+mod turns;

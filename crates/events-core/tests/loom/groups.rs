@@ -1,0 +1,118 @@
+//! Sinks that share workers: whatever meets, each sees every event once.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+};
+
+use events_core::{
+    AsyncSink, Close, Closing, Cursor, Each, Groups, Linger, Outlet, OutletParts, SinkError,
+    Worker, feed::Feed, park::block_on,
+};
+use loom::thread::{self, JoinHandle};
+
+use crate::check;
+
+/// What it got. Its lock is a real one, since it is never held while threads meet.
+#[derive(Debug, Default)]
+struct Seen {
+    events: Mutex<Vec<u64>>,
+    /// Whether it has to wait before it takes an event.
+    waits: bool,
+}
+
+impl Seen {
+    fn events(&self) -> Vec<u64> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Close for Seen {
+    fn close(&self) -> Closing<'_> {
+        Closing::done()
+    }
+}
+
+impl AsyncSink<u64> for Seen {
+    async fn write(&self, event: &u64) -> Result<(), SinkError> {
+        let mut waits = self.waits;
+        poll_fn(|cx| {
+            if !std::mem::take(&mut waits) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(*event);
+        Ok(())
+    }
+}
+
+type Sinks = Groups<u64, Each<Arc<Seen>>>;
+
+/// Two sinks of one feed, each with a worker on a thread until that joins the other's; the first
+/// one waits for each event, or not.
+struct Model {
+    feed: Arc<Feed<u64>>,
+    sinks: [Arc<Seen>; 2],
+    outlets: [Arc<Outlet<u64>>; 2],
+    workers: [JoinHandle<()>; 2],
+}
+
+impl Model {
+    fn new(waits: bool) -> Self {
+        let feed = Arc::new(Feed::new());
+        let groups = Arc::new(Sinks::new(|worker| drop(run(worker))));
+        let sinks = [waits, false].map(|waits| Arc::new(Seen { waits, ..Seen::default() }));
+        let [one, two] = sinks.each_ref().map(|sink| {
+            let reader = feed.reader(None);
+            let parts = OutletParts {
+                sink: Arc::clone(sink) as _,
+                dead_letter: None,
+                name: Arc::from("model"),
+                owns_feed: false,
+                driven_by_future: true,
+                span: 1,
+                disconnect: false,
+                cursor: Arc::new(Cursor::new(reader.at(), None)),
+                on_end: None,
+            };
+            let deliver = Each(Arc::clone(sink));
+            let (outlet, worker) = Worker::new(reader, deliver, Linger::NONE, parts);
+            (outlet, worker.among(Arc::clone(&groups)))
+        });
+        let workers = [run(one.1), run(two.1)];
+        Self { feed, sinks, outlets: [one.0, two.0], workers }
+    }
+}
+
+fn run(worker: Worker<u64, Each<Arc<Seen>>>) -> JoinHandle<()> {
+    thread::spawn(|| block_on(worker.run()))
+}
+
+/// Writes, closes the first sink alone, writes again and closes both.
+fn two_join(waits: bool) {
+    let Model { feed, sinks: [one, two], outlets: [closed, stays], workers } = Model::new(waits);
+    feed.push(0).unwrap();
+    closed.close().wait().unwrap();
+    assert_eq!(one.events(), [0]);
+    feed.push(1).unwrap();
+    feed.close();
+    block_on(stays.end()).unwrap();
+    workers.map(|worker| worker.join().unwrap());
+    assert_eq!(one.events(), [0]);
+    assert_eq!(two.events(), [0, 1]);
+    assert_eq!(stays.stats().delivered, 2);
+}
+
+#[test]
+fn two_join_while_one_is_closed() {
+    check(2, || two_join(false));
+}
+
+#[test]
+fn two_join_and_one_that_waits_leaves_the_other_to_go_on() {
+    check(2, || two_join(true));
+}
