@@ -2,7 +2,7 @@ use std::{fmt, marker::PhantomData, sync::Arc, thread, time::Duration};
 
 use events_core::{
     AsyncSink, Batches, Blocking, Close, ConfigError, Cursor, DeadLetter, Deliver, Each, Event,
-    Linger, OutletParts, Sink, Worker, feed::Feed, park::block_on,
+    Linger, OutletParts, Overflow, Sink, Worker, feed::Feed, park::block_on,
 };
 
 use crate::Queue;
