@@ -2,10 +2,10 @@ use std::{fmt, marker::PhantomData, sync::Arc, thread, time::Duration};
 
 use events_core::{
     AsyncSink, Batches, Blocking, Close, ConfigError, Cursor, DeadLetter, Deliver, Each, Event,
-    Linger, OutletParts, Sink, Worker, feed::Feed, park::block_on,
+    Linger, OutletParts, Overflow, Sink, Worker, feed::Feed, park::block_on,
 };
 
-use crate::{Overflow, Queue};
+use crate::Queue;
 
 /// A batch that waits longer than this for more events has been misconfigured.
 const LONGEST_LINGER: Duration = Duration::from_hours(24);

@@ -143,7 +143,7 @@ impl<E: Event + Clone> Queue<E> {
                 outlet.drop_unwritten();
                 Ok(None)
             }
-            Overflow::Reject | Overflow::DropOldest => Err(SinkError::full()),
+            _ => Err(SinkError::full()),
         }
     }
 

@@ -89,10 +89,10 @@ fn block_waits_for_room_first_come_first_served() {
     let place = place();
     let (queue, holder) = full(&place, Overflow::Block);
     thread::scope(|scope| {
-        let (began, begun) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
         let mut writers = Vec::new();
         for number in 3..6 {
-            let (queue, began) = (&queue, began.clone());
+            let (queue, tell) = (&queue, tell.clone());
             writers.push(scope.spawn(move || {
                 let mut write = std::pin::pin!(events_core::AsyncSink::write(queue, &number));
                 let mut first = true;
@@ -100,13 +100,13 @@ fn block_waits_for_room_first_come_first_served() {
                     let poll = write.as_mut().poll(cx);
                     if std::mem::take(&mut first) {
                         assert!(poll.is_pending());
-                        began.send(()).unwrap();
+                        tell.send(()).unwrap();
                     }
                     poll
                 }))
             }));
             // It stands in line before the next comes.
-            begun.recv().unwrap();
+            told.recv().unwrap();
         }
         for _ in 0..6 {
             holder.answer.send(Ok(())).unwrap();

@@ -124,7 +124,7 @@ fn in_a_batch_the_others_go_on_and_each_has_its_own_error() {
                     if refuse { Err(SinkError::rejected("no")) } else { inner.write(batch) }
                 },
             );
-        let queue = DurableQueue::<u64>::builder(&place.path).batch(3, Duration::from_secs(60));
+        let queue = DurableQueue::<u64>::builder(&place.path).batch(3, Duration::from_mins(1));
         queue.spawn(sink).unwrap().close().wait().unwrap();
         let errors: Vec<_> = dead(&place).iter().map(|dead| dead.error().to_owned()).collect();
         let decode = "the event does not decode: Data error at line 1, column 5";

@@ -151,7 +151,7 @@ fn a_backlog_larger_than_any_batch_goes_in_full_batches() {
     let sizes = Arc::new(Memory::<usize>::new());
     let seen = Arc::clone(&sizes);
     let sink = sink_fn(move |batch: &[Stored<u64>]| seen.write(&batch.len()));
-    let queue = DurableQueue::<u64>::builder(&place.path).batch(1_000, Duration::from_secs(60));
+    let queue = DurableQueue::<u64>::builder(&place.path).batch(1_000, Duration::from_mins(1));
     let queue = queue.spawn(sink).unwrap();
     queue.close().wait().unwrap();
     assert_eq!(sizes.events(), [1_000, 1_000, 1_000]);

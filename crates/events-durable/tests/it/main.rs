@@ -8,4 +8,5 @@ mod delivery;
 mod kill;
 mod space;
 mod support;
+#[cfg(feature = "tokio")]
 mod tasks;

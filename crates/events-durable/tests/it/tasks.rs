@@ -5,7 +5,6 @@ use events_durable::{DurableQueue, Plain, Spool};
 
 use crate::support::place;
 
-#[cfg(feature = "tokio")]
 #[tokio::test]
 async fn a_task_writes_and_a_task_delivers() {
     let place = place();
@@ -21,7 +20,6 @@ async fn a_task_writes_and_a_task_delivers() {
     queue.close().await.unwrap();
 }
 
-#[cfg(feature = "tokio")]
 #[tokio::test]
 async fn a_deadline_in_a_task_keeps_the_rest() {
     let place = place();
