@@ -215,7 +215,7 @@ impl Committer {
     /// Makes the file small again after a large backlog was drained. What is left is copied, so it
     /// must be little; otherwise the room is used again.
     fn give_back(&self, store: &Store) {
-        if self.desk.lock().ledger.pending > 0 {
+        if !self.desk.lock().ledger.is_drained() {
             return;
         }
         let shrunk = store::size(&store.connection).and_then(|(used, all)| {

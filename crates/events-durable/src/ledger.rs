@@ -120,6 +120,11 @@ impl Ledger {
         self.next_load < self.next_seq
     }
 
+    /// Whether no event is on the disk.
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.pending == 0 && self.done.is_empty()
+    }
+
     /// How many events, and bytes of them, to load now: none until half the window is free.
     pub(crate) fn wanted(&self) -> Option<(u64, u64)> {
         let low = self.window.len() <= self.window_limit / 2;
