@@ -41,9 +41,12 @@ impl<E: Event + Clone> Outlet<E> {
         }
         self.hand_over(events, error);
         self.handed_over();
-        let flow = self.publish();
-        // What is behind a destination that is gone is given up, not offered to it.
-        if gone { Flow::Stop } else { flow }
+        if gone {
+            // What is behind a destination that is gone is given up, not offered to it: the worker
+            // is called, now and whenever it looks again.
+            self.parts.cursor.call();
+        }
+        self.publish()
     }
 
     /// Leaves out what lies further behind than the bound allows.

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use events_core::{AsyncSink, Close, Closing, ErrorKind, Memory, Sink, SinkError, park::block_on};
+use events_core::{
+    AsyncSink, Close, Closing, ErrorKind, Memory, Sink, SinkError, park::block_on, sink_fn,
+};
 use events_queue::{DeadLetter, Queue};
 use parking_lot::Mutex;
 
@@ -344,4 +346,25 @@ fn who_stops_waiting_leaves_nothing_behind() {
     assert_eq!(Arc::strong_count(&idle), 2);
     script.open();
     queue.close().wait().unwrap();
+}
+
+#[test]
+fn what_is_behind_a_destination_that_is_gone_is_not_offered_to_it() {
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let (tell, told) = mpsc::channel();
+    let may_go_on = Mutex::new(may_go_on);
+    let queue = Queue::spawn(sink_fn(move |event: &u64| {
+        tell.send(*event).unwrap();
+        let _ = may_go_on.lock().recv();
+        Err(SinkError::closed())
+    }));
+    Sink::write(&queue, &0).unwrap();
+    assert_eq!(told.recv().unwrap(), 0);
+    // In other chunks than the first.
+    Sink::write(&queue, &1).unwrap();
+    Sink::write(&queue, &2).unwrap();
+    drop(go_on);
+    assert_eq!(queue.close().wait().unwrap_err().kind(), ErrorKind::Closed);
+    assert!(told.try_recv().is_err(), "offered to a sink that is gone");
+    assert_eq!(queue.stats().failed, 3);
 }
