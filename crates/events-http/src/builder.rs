@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use events_core::ConfigError;
 use reqwest::{
@@ -6,13 +6,15 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderMap, USER_AGENT},
 };
 
-use crate::{Client, HttpSink, Json, Keyed, client::check_timeout, endpoint::Endpoint, header};
+use crate::{
+    Client, HttpSink, Json, Keyed, Sign, client::check_timeout, endpoint::Endpoint, header,
+};
 
 /// Sets up an [`HttpSink`].
 ///
 /// # Default
-/// JSON; 15 seconds for a request; a [`Client`] of its own; no credentials, no idempotency key;
-/// the user agent names this crate.
+/// JSON; 15 seconds for a request; a [`Client`] of its own; no credentials, no idempotency key, no
+/// signature; the user agent names this crate.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,6 +42,7 @@ pub struct Builder<F> {
     user_agent: String,
     timeout: Duration,
     client: Option<Client>,
+    signer: Option<Arc<dyn Sign>>,
     format: F,
 }
 
@@ -57,6 +60,7 @@ impl Builder<Json> {
             user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
             timeout: Duration::from_secs(15),
             client: None,
+            signer: None,
             format: Json,
         }
     }
@@ -117,6 +121,12 @@ impl<F> Builder<F> {
         self
     }
 
+    /// Signs each attempt, in the place of a signer set before. By default nothing is signed.
+    pub fn sign(mut self, signer: impl Sign) -> Self {
+        self.signer = Some(Arc::new(signer));
+        self
+    }
+
     /// The connections to use, instead of some of its own.
     pub fn client(mut self, client: &Client) -> Self {
         self.client = Some(client.clone());
@@ -147,7 +157,8 @@ impl<F> Builder<F> {
         let template = template.build().map_err(|error| {
             ConfigError::new("url", format!("cannot be posted to: {}", error.without_url()))
         })?;
-        Ok(HttpSink::from_parts(self.format, Endpoint::new(client, template, self.timeout)))
+        let endpoint = Endpoint::new(client, template, self.timeout, self.signer);
+        Ok(HttpSink::from_parts(self.format, endpoint))
     }
 
     fn parse_headers(&self) -> Result<HeaderMap, ConfigError> {
@@ -188,6 +199,7 @@ impl<F> Builder<F> {
             user_agent: self.user_agent,
             timeout: self.timeout,
             client: self.client,
+            signer: self.signer,
             format: change(self.format),
         }
     }

@@ -13,7 +13,7 @@ use reqwest::{
 };
 use tokio::sync::watch;
 
-use crate::{Client, HttpStats, Message, answer, header, stats::Counts};
+use crate::{Client, HttpStats, Message, Sign, answer, header, stats::Counts};
 
 /// Where a sink posts to, shared with the requests that are in flight.
 pub(crate) struct Endpoint {
@@ -21,6 +21,7 @@ pub(crate) struct Endpoint {
     /// What all requests have in common.
     template: Request,
     timeout: Duration,
+    signer: Option<Arc<dyn Sign>>,
     /// Each request in flight watches it, so that it knows when there are none.
     life: watch::Sender<Life>,
     counts: Counts,
@@ -34,9 +35,14 @@ enum Life {
 }
 
 impl Endpoint {
-    pub(crate) fn new(client: Client, template: Request, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        template: Request,
+        timeout: Duration,
+        signer: Option<Arc<dyn Sign>>,
+    ) -> Self {
         let life = watch::Sender::new(Life::Open);
-        Self { client, template, timeout, life, counts: Counts::default() }
+        Self { client, template, timeout, signer, life, counts: Counts::default() }
     }
 
     pub(crate) const fn client(&self) -> &Client {
@@ -115,6 +121,10 @@ impl Endpoint {
     }
 
     fn request(&self, message: Message) -> Result<Request, SinkError> {
+        let message = match &self.signer {
+            Some(signer) => signer.sign(message, SystemTime::now()).map_err(SinkError::rejected)?,
+            None => message,
+        };
         let mut request = self.template.try_clone().expect("the template has no body");
         let rejected = |problem| SinkError::rejected(format!("a header of the event's: {problem}"));
         let mut own = HeaderMap::with_capacity(1 + message.headers.len());

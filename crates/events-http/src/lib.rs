@@ -5,14 +5,31 @@ mod answer;
 mod background;
 mod builder;
 mod client;
+pub mod cloudevents;
 mod encode;
+mod encoder;
 mod endpoint;
 mod header;
+mod json;
+mod keyed;
+mod message;
+pub mod registry;
+mod sign;
 mod sink;
+#[cfg(feature = "standard-webhooks")]
+mod standard_webhooks;
 mod stats;
 
 pub use builder::Builder;
 pub use client::{Client, ClientBuilder};
-pub use encode::{Encode, Json, Keyed, Message};
+pub use encode::{Encode, EncodeFn, encode_fn};
+pub use encoder::{Encoded, Encoder};
+pub use json::{Json, NdJson};
+pub use keyed::Keyed;
+pub use message::Message;
+pub use sign::Sign;
 pub use sink::HttpSink;
+#[cfg(feature = "standard-webhooks")]
+#[cfg_attr(docsrs, doc(cfg(feature = "standard-webhooks")))]
+pub use standard_webhooks::StandardWebhooks;
 pub use stats::HttpStats;

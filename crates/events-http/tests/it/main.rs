@@ -3,8 +3,10 @@
 mod answers;
 mod closing;
 mod contract;
+mod formats;
 mod hostile;
 mod pipelines;
 mod receiver;
 mod requests;
+mod signatures;
 mod worlds;
