@@ -216,9 +216,10 @@ mod tests {
             for bad in [vec![0], vec![length - 1], vec![0, length / 2, length - 1]] {
                 let bad: BTreeSet<_> = bad.into_iter().collect();
                 let (mut batch, mut good) = (vec![-1; length], Vec::new());
-                for at in (0..length).filter(|at| !bad.contains(at)) {
-                    batch[at] = at as i32;
-                    good.push(at as i32);
+                let numbers = (0..).zip(0..length);
+                for (number, at) in numbers.filter(|(_, at)| !bad.contains(at)) {
+                    batch[at] = number;
+                    good.push(number);
                 }
                 let (taken, result, writes) = written(&batch);
                 let error = result.unwrap_err();

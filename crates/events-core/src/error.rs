@@ -253,14 +253,11 @@ impl fmt::Debug for SinkError {
 impl Error for SinkError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let detail = self.detail.as_ref()?;
-        match &detail.source {
-            Some(source) => Some(source.as_ref()),
-            None => {
-                let mut several =
-                    detail.errors.iter().chain(detail.failures.iter().map(|it| &it.1));
-                several.next().map(|error| error as &dyn Error)
-            }
+        if let Some(source) = &detail.source {
+            return Some(source.as_ref());
         }
+        let parts = detail.failures.iter().map(|(_, error)| error);
+        detail.errors.iter().chain(parts).next().map(|error| error as &dyn Error)
     }
 }
 
