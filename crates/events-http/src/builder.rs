@@ -3,11 +3,15 @@ use std::{fmt, sync::Arc, time::Duration};
 use events_core::ConfigError;
 use reqwest::{
     Url,
-    header::{AUTHORIZATION, HeaderMap, USER_AGENT},
+    header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT},
 };
 
 use crate::{
-    Client, HttpSink, Json, Keyed, Sign, client::check_timeout, endpoint::Endpoint, header,
+    Client, HttpSink, Json, Keyed, Sign,
+    client::check_timeout,
+    endpoint::{Endpoint, Settings},
+    handshake::{self, Handshake},
+    header,
 };
 
 /// Sets up an [`HttpSink`].
@@ -41,6 +45,8 @@ pub struct Builder<F> {
     auth: Option<Auth>,
     user_agent: String,
     timeout: Duration,
+    max_payload: usize,
+    webhook_origin: Option<String>,
     client: Option<Client>,
     signer: Option<Arc<dyn Sign>>,
     format: F,
@@ -59,6 +65,8 @@ impl Builder<Json> {
             auth: None,
             user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
             timeout: Duration::from_secs(15),
+            max_payload: usize::MAX,
+            webhook_origin: None,
             client: None,
             signer: None,
             format: Json,
@@ -121,6 +129,27 @@ impl<F> Builder<F> {
         self
     }
 
+    /// How many bytes a body may have, as it is sent, by default as many as an event takes. An event
+    /// with more is rejected, and nothing is sent.
+    ///
+    /// A body is in memory once, besides its event.
+    pub const fn max_payload(mut self, bytes: usize) -> Self {
+        self.max_payload = bytes;
+        self
+    }
+
+    /// Asks the endpoint for consent before the first event, in the name of `origin`, and names
+    /// `origin` in each request: the handshake that CloudEvents have for web hooks. By default
+    /// nobody is asked.
+    ///
+    /// `origin` is the DNS name of whoever sends. Until the endpoint consents, each write asks
+    /// again and is [`Unavailable`](events_core::ErrorKind::Unavailable). If it consents to so many
+    /// events a minute, each waits for its turn, for as long as a request may take.
+    pub fn webhook_origin(mut self, origin: impl Into<String>) -> Self {
+        self.webhook_origin = Some(origin.into());
+        self
+    }
+
     /// Signs each attempt, in the place of a signer set before. By default nothing is signed.
     pub fn sign(mut self, signer: impl Sign) -> Self {
         self.signer = Some(Arc::new(signer));
@@ -157,8 +186,13 @@ impl<F> Builder<F> {
         let template = template.build().map_err(|error| {
             ConfigError::new("url", format!("cannot be posted to: {}", error.without_url()))
         })?;
-        let endpoint = Endpoint::new(client, template, self.timeout, self.signer);
-        Ok(HttpSink::from_parts(self.format, endpoint))
+        let settings = Settings {
+            timeout: self.timeout,
+            max_payload: self.max_payload,
+            signer: self.signer,
+            handshake: self.webhook_origin.map(Handshake::new),
+        };
+        Ok(HttpSink::from_parts(self.format, Endpoint::new(client, template, settings)))
     }
 
     fn parse_headers(&self) -> Result<HeaderMap, ConfigError> {
@@ -175,6 +209,14 @@ impl<F> Builder<F> {
         }
         if self.auth.is_some() && headers.contains_key(AUTHORIZATION) {
             return Err(ConfigError::new("header", "authorization is set by other means too"));
+        }
+        if let Some(origin) = &self.webhook_origin {
+            if !handshake::is_dns_name(origin) {
+                return Err(ConfigError::new("webhook_origin", "must be a DNS name"));
+            }
+            let origin = HeaderValue::from_str(origin);
+            let origin = origin.map_err(|_| ConfigError::new("webhook_origin", "is no header"))?;
+            headers.insert(handshake::ORIGIN, origin);
         }
         match &self.auth {
             Some(Auth::Basic { user, .. }) if user.contains(':') => {
@@ -198,6 +240,8 @@ impl<F> Builder<F> {
             auth: self.auth,
             user_agent: self.user_agent,
             timeout: self.timeout,
+            max_payload: self.max_payload,
+            webhook_origin: self.webhook_origin,
             client: self.client,
             signer: self.signer,
             format: change(self.format),
@@ -296,6 +340,16 @@ mod tests {
             let client = Client::builder().connect_timeout(timeout).build().unwrap_err();
             assert!(client.to_string().starts_with("connect_timeout must be"));
         }
+    }
+
+    #[test]
+    fn an_origin_is_a_dns_name() {
+        for origin in ["", "http://a", "a b", "a..b", "-a", "a\r\nX: y", "sécret", &"a".repeat(64)]
+        {
+            let problem = problem(builder().webhook_origin(origin));
+            assert_eq!(problem, "webhook_origin must be a DNS name");
+        }
+        builder().webhook_origin("events.example.com").build().unwrap();
     }
 
     #[cfg(not(any(feature = "rustls", feature = "rustls-no-provider")))]

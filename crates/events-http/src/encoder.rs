@@ -2,7 +2,7 @@ use std::error::Error;
 
 use events_core::{AsyncSink, Close, Closing, Event, Gate, Sink, SinkError};
 
-use crate::{Encode, Message};
+use crate::{Encode, Message, refusal::Unfit};
 
 /// Encodes each event, once, and hands the [`Message`] inwards.
 ///
@@ -49,7 +49,7 @@ impl<S, F> Encoder<S, F> {
         F: Encode<E>,
     {
         self.gate.check()?;
-        self.format.encode(event).map_err(SinkError::rejected)
+        self.format.encode(event).map_err(Unfit::error)
     }
 }
 

@@ -8,23 +8,34 @@ use std::{
 
 use events_core::{ErrorKind, SinkError, clock};
 use reqwest::{
-    Request,
+    Request, Response,
     header::{CONTENT_TYPE, HeaderMap},
 };
 use tokio::sync::watch;
 
-use crate::{Client, HttpStats, Message, Sign, answer, header, stats::Counts};
+use crate::{
+    Client, HttpStats, Message, Sign, answer, handshake::Handshake, header, refusal::Unfit,
+    stats::Counts,
+};
 
 /// Where a sink posts to, shared with the requests that are in flight.
 pub(crate) struct Endpoint {
     client: Client,
     /// What all requests have in common.
     template: Request,
-    timeout: Duration,
-    signer: Option<Arc<dyn Sign>>,
+    settings: Settings,
     /// Each request in flight watches it, so that it knows when there are none.
     life: watch::Sender<Life>,
     counts: Counts,
+}
+
+/// How requests are made and waited for.
+pub(crate) struct Settings {
+    pub(crate) timeout: Duration,
+    /// In bytes.
+    pub(crate) max_payload: usize,
+    pub(crate) signer: Option<Arc<dyn Sign>>,
+    pub(crate) handshake: Option<Handshake>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +46,9 @@ enum Life {
 }
 
 impl Endpoint {
-    pub(crate) fn new(
-        client: Client,
-        template: Request,
-        timeout: Duration,
-        signer: Option<Arc<dyn Sign>>,
-    ) -> Self {
+    pub(crate) fn new(client: Client, template: Request, settings: Settings) -> Self {
         let life = watch::Sender::new(Life::Open);
-        Self { client, template, timeout, signer, life, counts: Counts::default() }
+        Self { client, template, settings, life, counts: Counts::default() }
     }
 
     pub(crate) const fn client(&self) -> &Client {
@@ -87,46 +93,74 @@ impl Endpoint {
     /// Ends with the last request in flight. Not later than the last could: one that nobody polls
     /// any more does not end at all.
     pub(crate) async fn idle(&self) {
-        first_of(self.life.closed(), clock::sleep(self.timeout)).await;
+        let Settings { timeout, handshake, .. } = &self.settings;
+        let longest = *timeout * if handshake.is_some() { 2 } else { 1 };
+        first_of(self.life.closed(), clock::sleep(longest)).await;
     }
 
     /// One attempt.
     pub(crate) async fn post(self: Arc<Self>, message: Message) -> Result<(), SinkError> {
         let mut life = self.life.subscribe();
         self.check_open()?;
-        let request = self.request(message)?;
         let aborted = async {
             let _ = life.wait_for(|life| *life == Life::Aborted).await;
             Err(SinkError::new(ErrorKind::Closed, "aborted with the request in flight"))
         };
-        first_of(aborted, self.send(request)).await
-    }
-
-    async fn send(&self, request: Request) -> Result<(), SinkError> {
-        let attempt = self.counts.begin();
-        let keyed = request.headers().contains_key(header::IDEMPOTENCY_KEY);
-        let response = self.client.http.execute(request).await;
-        // A URL holds secrets, and reqwest's errors show it.
-        let response = response.map_err(|error| SinkError::unavailable(error.without_url()))?;
-        let status = response.status();
-        attempt.answered(status.as_u16());
-        let outcome = answer::outcome(status, response.headers(), keyed, SystemTime::now());
+        let outcome = first_of(aborted, self.send(message)).await;
         if matches!(&outcome, Err(error) if error.kind() == ErrorKind::Closed)
             && self.end(Life::Closed)
         {
-            tracing::warn!(endpoint = self.origin(), "the endpoint is gone for good: {status}");
+            tracing::warn!(endpoint = self.origin(), "the endpoint is gone for good");
         }
+        outcome
+    }
+
+    async fn send(&self, message: Message) -> Result<(), SinkError> {
+        self.turn().await?;
+        let request = self.request(message)?;
+        let attempt = self.counts.begin();
+        let keyed = request.headers().contains_key(header::IDEMPOTENCY_KEY);
+        let response = self.execute(request).await?;
+        let status = response.status();
+        attempt.answered(status.as_u16());
+        let outcome = answer::outcome(status, response.headers(), keyed, SystemTime::now());
         answer::drain(response).await;
         outcome
     }
 
+    /// Waits until the endpoint agrees to be sent an event, if it is to be asked.
+    async fn turn(&self) -> Result<(), SinkError> {
+        let Some(handshake) = &self.settings.handshake else { return Ok(()) };
+        let ask = async {
+            let response = self.execute(Handshake::request(self.empty_request())).await?;
+            let answer = (response.status(), response.headers().clone());
+            answer::drain(response).await;
+            Ok(answer)
+        };
+        let turn = clock::before(handshake.turn(ask), clock::sleep(self.settings.timeout)).await;
+        turn.unwrap_or_else(|| Err(SinkError::unavailable("the endpoint allows no event for now")))
+    }
+
+    async fn execute(&self, request: Request) -> Result<Response, SinkError> {
+        let response = self.client.http.execute(request).await;
+        // A URL holds secrets, and reqwest's errors show it.
+        response.map_err(|error| SinkError::unavailable(error.without_url()))
+    }
+
+    fn empty_request(&self) -> Request {
+        self.template.try_clone().expect("the template has no body")
+    }
+
     fn request(&self, message: Message) -> Result<Request, SinkError> {
-        let message = match &self.signer {
+        if message.body.len() > self.settings.max_payload {
+            return Err(Unfit::error("the body is larger than the limit set for this endpoint"));
+        }
+        let message = match &self.settings.signer {
             Some(signer) => signer.sign(message, SystemTime::now()).map_err(SinkError::rejected)?,
             None => message,
         };
-        let mut request = self.template.try_clone().expect("the template has no body");
-        let rejected = |problem| SinkError::rejected(format!("a header of the event's: {problem}"));
+        let mut request = self.empty_request();
+        let rejected = |problem| Unfit::error(format!("a header of the event's: {problem}"));
         let mut own = HeaderMap::with_capacity(1 + message.headers.len());
         let (name, value) =
             header::parse(CONTENT_TYPE.as_str(), &message.content_type).map_err(rejected)?;

@@ -9,10 +9,14 @@ pub mod cloudevents;
 mod encode;
 mod encoder;
 mod endpoint;
+#[cfg(feature = "gzip")]
+mod gzip;
+mod handshake;
 mod header;
 mod json;
 mod keyed;
 mod message;
+mod refusal;
 pub mod registry;
 mod sign;
 mod sink;
@@ -24,9 +28,13 @@ pub use builder::Builder;
 pub use client::{Client, ClientBuilder};
 pub use encode::{Encode, EncodeFn, encode_fn};
 pub use encoder::{Encoded, Encoder};
+#[cfg(feature = "gzip")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
+pub use gzip::Gzip;
 pub use json::{Json, NdJson};
 pub use keyed::Keyed;
 pub use message::Message;
+pub use refusal::{Refusal, is_about_content};
 pub use sign::Sign;
 pub use sink::HttpSink;
 #[cfg(feature = "standard-webhooks")]

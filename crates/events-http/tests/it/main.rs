@@ -1,6 +1,7 @@
 //! The sink against receivers on loopback, kind and hostile ones.
 
 mod answers;
+mod behaviour;
 mod closing;
 mod contract;
 mod formats;
