@@ -166,7 +166,8 @@ impl<F> Builder<F> {
     ///
     /// # Errors
     /// A URL that is not `http` or `https`, has no host, or has a user or password in it, which
-    /// belong in [`basic_auth`](Self::basic_auth); a header or credentials that cannot be sent; a
+    /// belong in [`basic_auth`](Self::basic_auth), or an address that the client's policy does not
+    /// allow; a header or credentials that cannot be sent; a
     /// timeout that makes no sense; without a [`client`](Self::client), those of [`Client::new`].
     pub fn build(self) -> Result<HttpSink<F>, ConfigError> {
         let url = parse_url(&self.url)?;
@@ -177,6 +178,7 @@ impl<F> Builder<F> {
             None if url.scheme() == "http" => Client::builder().only_plain().build()?,
             None => Client::new()?,
         };
+        client.policy.check_url(&url)?;
         let template = client.http.post(url).headers(headers).timeout(self.timeout);
         let template = match self.auth {
             None => template,

@@ -8,14 +8,14 @@ use std::{
 
 use events_core::{ErrorKind, SinkError, clock};
 use reqwest::{
-    Request, Response,
+    Request, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
 };
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 
 use crate::{
-    Client, HttpStats, Message, Sign, answer, handshake::Handshake, header, refusal::Unfit,
-    stats::Counts,
+    Client, HttpStats, Message, Sign, address::Forbidden, answer, handshake::Handshake, header,
+    refusal::Unfit, stats::Counts,
 };
 
 /// Where a sink posts to, shared with the requests that are in flight.
@@ -93,8 +93,7 @@ impl Endpoint {
     /// Ends with the last request in flight. Not later than the last could: one that nobody polls
     /// any more does not end at all.
     pub(crate) async fn idle(&self) {
-        let Settings { timeout, handshake, .. } = &self.settings;
-        let longest = *timeout * if handshake.is_some() { 2 } else { 1 };
+        let longest = self.settings.timeout * if self.waits_for_admission() { 2 } else { 1 };
         first_of(self.life.closed(), clock::sleep(longest)).await;
     }
 
@@ -116,7 +115,7 @@ impl Endpoint {
     }
 
     async fn send(&self, message: Message) -> Result<(), SinkError> {
-        self.turn().await?;
+        let _slot = self.admission().await?;
         let request = self.request(message)?;
         let attempt = self.counts.begin();
         let keyed = request.headers().contains_key(header::IDEMPOTENCY_KEY);
@@ -128,23 +127,45 @@ impl Endpoint {
         outcome
     }
 
-    /// Waits until the endpoint agrees to be sent an event, if it is to be asked.
-    async fn turn(&self) -> Result<(), SinkError> {
-        let Some(handshake) = &self.settings.handshake else { return Ok(()) };
-        let ask = async {
-            let response = self.execute(Handshake::request(self.empty_request())).await?;
-            let answer = (response.status(), response.headers().clone());
-            answer::drain(response).await;
-            Ok(answer)
+    /// Waits until one more request may be sent, which ends when what is returned is dropped.
+    async fn admission(&self) -> Result<Option<SemaphorePermit<'_>>, SinkError> {
+        if !self.waits_for_admission() {
+            return Ok(None);
+        }
+        let admission = async {
+            let slot = self.client.slot().await;
+            if let Some(handshake) = &self.settings.handshake {
+                handshake.turn(self.ask()).await?;
+            }
+            Ok(slot)
         };
-        let turn = clock::before(handshake.turn(ask), clock::sleep(self.settings.timeout)).await;
-        turn.unwrap_or_else(|| Err(SinkError::unavailable("the endpoint allows no event for now")))
+        let admission = clock::before(admission, clock::sleep(self.settings.timeout)).await;
+        admission.unwrap_or_else(|| {
+            Err(SinkError::unavailable("other requests took all the time that this one had"))
+        })
+    }
+
+    const fn waits_for_admission(&self) -> bool {
+        self.client.limits_requests() || self.settings.handshake.is_some()
+    }
+
+    /// Asks for consent.
+    async fn ask(&self) -> Result<(StatusCode, HeaderMap), SinkError> {
+        let response = self.execute(Handshake::request(self.empty_request())).await?;
+        let answer = (response.status(), response.headers().clone());
+        answer::drain(response).await;
+        Ok(answer)
     }
 
     async fn execute(&self, request: Request) -> Result<Response, SinkError> {
-        let response = self.client.http.execute(request).await;
-        // A URL holds secrets, and reqwest's errors show it.
-        response.map_err(|error| SinkError::unavailable(error.without_url()))
+        self.client.http.execute(request).await.map_err(|error| {
+            // A URL holds secrets, and reqwest's errors show it.
+            let error = error.without_url();
+            if Forbidden::is_behind(&error) {
+                return SinkError::rejected(error);
+            }
+            SinkError::unavailable(error)
+        })
     }
 
     fn empty_request(&self) -> Request {

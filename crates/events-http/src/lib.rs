@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod address;
 mod answer;
 mod background;
 mod builder;
@@ -23,7 +24,10 @@ mod sink;
 #[cfg(feature = "standard-webhooks")]
 mod standard_webhooks;
 mod stats;
+#[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+mod tls;
 
+pub use address::AddressPolicy;
 pub use builder::Builder;
 pub use client::{Client, ClientBuilder};
 pub use encode::{Encode, EncodeFn, encode_fn};

@@ -10,4 +10,5 @@ mod pipelines;
 mod receiver;
 mod requests;
 mod signatures;
+mod transport;
 mod worlds;
