@@ -277,15 +277,15 @@ mod tests {
             std::future::ready(Ok(answers.lock().unwrap().next().unwrap()))
         });
         resolver.policy = PublicOnly;
-        let mut resolved = Vec::new();
+        let mut told = Vec::new();
         for _ in 0..count {
             let addresses = resolver.resolve("example.com".parse().unwrap()).await;
             if let Err(error) = &addresses {
                 assert!(Forbidden::is_behind(&**error));
             }
-            resolved.push(addresses.ok().map(Iterator::collect));
+            told.push(addresses.ok().map(Iterator::collect));
         }
-        resolved
+        told
     }
 
     #[tokio::test]

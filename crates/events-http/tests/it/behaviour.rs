@@ -6,14 +6,13 @@ use std::{
     time::Duration,
 };
 
-use events_core::{
-    Bisect, Close, DeadLetter, ErrorKind, ExponentialBackoff, MaxAttempts, Memory, Sink,
-};
+use events_core::{Bisect, Close, DeadLetter, ErrorKind, MaxAttempts, Memory, Sink};
 use events_http::{Encoded, Encoder, HttpSink, Json, is_about_content};
 use events_queue::Queue;
 use events_retry::Retry;
 
 use crate::{
+    formats::soon,
     receiver::{Receiver, answer},
     worlds,
 };
@@ -59,9 +58,7 @@ fn picky(most: usize) -> (Receiver, Arc<Mutex<Vec<i64>>>) {
 fn a_batch_that_is_refused_is_split_until_only_the_events_at_fault_fail() {
     let (receiver, taken) = picky(10);
     let hook = HttpSink::builder(receiver.url()).format(Encoded).build().unwrap();
-    let soon = Duration::from_millis(1);
-    let soon = ExponentialBackoff::builder().minimum(soon).maximum(soon).build().unwrap();
-    let retry = Retry::new(hook, MaxAttempts::new(soon, 5).unwrap());
+    let retry = Retry::new(hook, MaxAttempts::new(soon(), 5).unwrap());
     let letters = Arc::new(Memory::<DeadLetter<i64>>::new());
     let queue = Queue::builder()
         .dead_letter(Arc::clone(&letters))

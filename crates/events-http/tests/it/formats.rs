@@ -24,7 +24,8 @@ use crate::{
     worlds,
 };
 
-fn soon() -> ExponentialBackoff {
+/// Hardly any wait between two attempts, for ever.
+pub(crate) fn soon() -> ExponentialBackoff {
     let soon = Duration::from_millis(1);
     ExponentialBackoff::builder().minimum(soon).maximum(soon).build().unwrap()
 }

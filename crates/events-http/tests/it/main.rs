@@ -6,9 +6,12 @@ mod closing;
 mod contract;
 mod formats;
 mod hostile;
+mod large;
 mod pipelines;
 mod receiver;
 mod requests;
 mod signatures;
+#[cfg(feature = "rustls")]
+mod tls;
 mod transport;
 mod worlds;

@@ -6,11 +6,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use events_core::{ErrorKind, ExponentialBackoff, Sink};
+use events_core::{ErrorKind, Sink};
 use events_http::{Encoded, Encoder, HttpSink, Json, Keyed, Message, Sign};
 use events_retry::Retry;
 
 use crate::{
+    formats::soon,
     receiver::{Receiver, answer},
     worlds,
 };
@@ -40,10 +41,8 @@ fn each_attempt_is_signed_anew_and_the_id_stays() {
     let receiver = Receiver::in_turn([answer(503, "", b""), answer(200, "", b"")]);
     let hook =
         HttpSink::builder(receiver.url()).format(Encoded).sign(Counter::default()).build().unwrap();
-    let soon = Duration::from_millis(1);
-    let soon = ExponentialBackoff::builder().minimum(soon).maximum(soon).build().unwrap();
     let format = Keyed::new(Json, |event: &u64| format!("msg_{event}"));
-    let sink = Encoder::new(Retry::new(hook, soon), format);
+    let sink = Encoder::new(Retry::new(hook, soon()), format);
     Sink::write(&sink, &7).unwrap();
     for number in ["0", "1"] {
         let request = receiver.next();
