@@ -11,8 +11,9 @@ use clap::Parser;
 /// each has every event it should.
 ///
 /// Events are posted as a container registry posts its notifications: {"events":[…]}. An endpoint
-/// that takes nothing for ten seconds (`give_up` in the configuration) is given up, and what it
-/// should have had counts as failed. The others do not wait for it.
+/// that takes nothing for ten seconds (`give_up` in the configuration) is given up, and all that it
+/// should have had counts as failed. The others go on meanwhile; they wait only if it leaves more
+/// than --capacity events lying.
 ///
 /// Ctrl-C stops reading and gives the endpoints ten seconds for what they have. The exit status is
 /// 0 if nothing was malformed, failed or lost, 1 if something was, 2 if nothing was started.

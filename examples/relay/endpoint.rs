@@ -10,7 +10,9 @@ use std::{
 
 use anyhow::Context;
 use events_broadcast::Broadcaster;
-use events_core::{Breaker, DeadLetter, ErrorKind, Filter, MaxElapsed, OrElse, SinkError, sink_fn};
+use events_core::{
+    Breaker, Closing, DeadLetter, ErrorKind, Filter, MaxElapsed, OrElse, SinkError, sink_fn,
+};
 use events_http::HttpSink;
 use events_queue::Queue;
 use events_retry::Retry;
@@ -37,7 +39,7 @@ pub struct Endpoint {
 struct Trouble {
     /// Events that came after the endpoint had been given up.
     late: AtomicU64,
-    last_error: Mutex<Option<SinkError>>,
+    first_error: Mutex<Option<SinkError>>,
 }
 
 impl Endpoint {
@@ -122,9 +124,14 @@ impl Endpoint {
         }
     }
 
-    /// Why events failed, if any did.
-    pub fn last_error(&self) -> Option<SinkError> {
-        self.trouble.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Takes no more events, and gives up at the end of `limit` those it still has.
+    pub fn close_within(&self, limit: Duration) -> Closing<'_> {
+        self.queue.close_within(limit)
+    }
+
+    /// Why the first event that failed did. What failed after it may have failed because of it.
+    pub fn first_error(&self) -> Option<SinkError> {
+        self.trouble.first_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -132,8 +139,8 @@ impl Trouble {
     fn note(&self, error: &SinkError) {
         // Being given up is no cause.
         if error.kind() != ErrorKind::Undelivered {
-            let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = Some(error.clone());
+            let mut first = self.first_error.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| error.clone());
         }
     }
 }

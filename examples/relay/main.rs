@@ -26,7 +26,7 @@ use std::{process, process::ExitCode, sync::Arc, time::Duration};
 use anyhow::{Context, ensure};
 use clap::Parser;
 use events_broadcast::Broadcaster;
-use events_core::Close;
+use events_core::{Close, Closing};
 
 use account::Account;
 use args::Args;
@@ -38,9 +38,9 @@ use progress::Progress;
 use reading::Reading;
 use source::Source;
 
-/// What the endpoints have left after Ctrl-C. Ending those that are stuck may take three seconds
-/// more, and all of it is to be over in ten.
-const LAST_CHANCE: Duration = Duration::from_secs(7);
+/// What the endpoints have left after Ctrl-C. Ending those that are stuck takes a moment more, and
+/// all of it is to be over in ten seconds.
+const LAST_CHANCE: Duration = Duration::from_secs(8);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -84,12 +84,14 @@ async fn relay(args: &Args) -> anyhow::Result<bool> {
         } => read,
         () = interrupted(interrupts, &progress) => {
             reading.stop();
-            drop(all.close_within(LAST_CHANCE).await);
+            // Not the broadcaster, so that an event it is handing out gets into every account.
+            let queues = endpoints.iter().map(|endpoint| endpoint.close_within(LAST_CHANCE));
+            drop(Closing::all(queues).await);
             Ok(())
         }
     };
 
-    drop(progress);
+    progress.finish();
     let counts = reading.counts();
     let account = Account::new(counts.events, counts.malformed, &endpoints);
     if args.json {
@@ -144,8 +146,8 @@ fn explain(endpoint: &Endpoint) {
         eprintln!("{}: {} left undelivered", entry.name, entry.dropped);
     }
     if entry.failed > 0 {
-        let cause =
-            endpoint.last_error().map(|error| format!(": {:#}", anyhow::Error::from(error)));
-        eprintln!("{}: {} failed{}", entry.name, entry.failed, cause.unwrap_or_default());
+        let cause = endpoint.first_error().map(anyhow::Error::from);
+        let cause = cause.map(|cause| format!(", at first because {cause:#}")).unwrap_or_default();
+        eprintln!("{}: {} failed{cause}", entry.name, entry.failed);
     }
 }

@@ -11,7 +11,7 @@ use tokio::{task::JoinHandle, time};
 
 use crate::endpoint::Endpoint;
 
-/// Shows how far each endpoint is until it is dropped.
+/// Shows how far each endpoint is.
 pub struct Progress {
     lines: MultiProgress,
     refresh: JoinHandle<()>,
@@ -55,10 +55,9 @@ impl Progress {
         // Whoever closed standard error does not want to know.
         self.lines.suspend(|| drop(writeln!(io::stderr(), "{line}")));
     }
-}
 
-impl Drop for Progress {
-    fn drop(&mut self) {
+    /// Shows nothing any more.
+    pub fn finish(&self) {
         self.refresh.abort();
         // Nothing is lost if a terminal that went away cannot be cleared.
         drop(self.lines.clear());

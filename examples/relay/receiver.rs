@@ -54,7 +54,7 @@ impl Receiver {
     }
 
     /// One that makes trouble half of the time: 30 % are 503, some of them with a Retry-After,
-    /// 10 % end in a reset connection, 10 % are slow.
+    /// 10 % end in a reset connection, 10 % are slow, a few of them too slow.
     pub async fn hostile(seed: u64) -> io::Result<Self> {
         Self::start(Some(Mutex::new(Rng::with_seed(seed)))).await
     }
@@ -160,7 +160,9 @@ impl State {
             25..30 => Fate::Unavailable { retry_after: Some(1) },
             30..36 => Fate::Reset,
             36..40 => Fate::AcceptAndReset,
-            40..50 => Fate::AcceptAfter(Duration::from_millis(random.u64(20..300))),
+            40..48 => Fate::AcceptAfter(Duration::from_millis(random.u64(20..300))),
+            // Longer than a sender waits.
+            48..50 => Fate::AcceptAfter(Duration::from_secs(5)),
             _ => Fate::Accept,
         }
     }

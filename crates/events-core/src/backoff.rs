@@ -65,7 +65,7 @@ struct Growing {
 }
 
 impl Pace for Growing {
-    fn pause(&mut self, failures: u32) -> Option<Duration> {
+    fn pause(&mut self, failures: u32, _again: bool) -> Option<Duration> {
         let ExponentialBackoffBuilder { minimum, maximum, .. } = self.settings;
         let longest = self.settings.longest(failures);
         let (low, high) = match self.settings.jitter {

@@ -51,8 +51,8 @@ struct Steady {
 }
 
 impl Pace for Steady {
-    fn pause(&mut self, failures: u32) -> Option<Duration> {
-        (failures >= self.threshold).then_some(self.backoff)
+    fn pause(&mut self, failures: u32, again: bool) -> Option<Duration> {
+        (again || failures >= self.threshold).then_some(self.backoff)
     }
 }
 
@@ -189,6 +189,19 @@ mod tests {
             }
         }
         assert_eq!(write.ask(SECOND), Verdict::Wait(10 * SECOND));
+    }
+
+    #[test]
+    fn a_failed_probe_opens_it_again_though_the_threshold_is_far() {
+        let breaker = breaker(5);
+        let mut write = Write::new(&breaker, Instant::now());
+        assert_eq!(write.ask(Duration::ZERO), Verdict::Go);
+        let busy = SinkError::unavailable("busy").with_retry_after(SECOND);
+        write.fail_with(Duration::ZERO, busy);
+        assert_eq!(write.ask(SECOND), Verdict::Probe);
+        write.fail(SECOND);
+        assert_eq!(write.ask(SECOND), Verdict::Wait(10 * SECOND));
+        assert_eq!(write.ask(11 * SECOND), Verdict::Probe);
     }
 
     #[test]

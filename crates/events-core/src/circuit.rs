@@ -18,8 +18,9 @@ use crate::{
 
 /// How long to stay open. Called under the circuit's lock.
 pub(crate) trait Pace {
-    /// The time to stay open after so many failures in a row; `None` to stay closed.
-    fn pause(&mut self, failures: u32) -> Option<Duration>;
+    /// The time to stay open after so many failures in a row; `None` to stay closed. What was open
+    /// opens `again`: it does not close because its probe failed.
+    fn pause(&mut self, failures: u32, again: bool) -> Option<Duration>;
 
     /// The destination is well again.
     fn reset(&mut self) {}
@@ -134,7 +135,7 @@ impl<P: Pace> Circuit<P> {
         self.troubled.store(true, Ordering::Release);
         state.failures = state.failures.saturating_add(1);
         let failures = state.failures;
-        let pause = state.pace.pause(failures).max(asked)?;
+        let pause = state.pace.pause(failures, again).max(asked)?;
         state.open = Some(Open { until: now + pause, pause, probing: false });
         Some(Opened { failures, pause, again })
     }

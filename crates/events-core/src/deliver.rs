@@ -3,7 +3,7 @@ use std::future::ready;
 use crate::{AsyncSink, Close, Closing, Event, Sink, SinkError, park};
 
 /// How a sink is given events that lie side by side.
-pub trait Deliver<E>: Send + Sync {
+pub trait Deliver<E>: Clone + Send + Sync {
     /// How many of `available` events it is given at once.
     fn span(&self, available: usize) -> usize;
 
@@ -12,10 +12,10 @@ pub trait Deliver<E>: Send + Sync {
 }
 
 /// One after the other, to a sink of `E`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Each<S>(pub S);
 
-impl<E: Event, S: AsyncSink<E>> Deliver<E> for Each<S> {
+impl<E: Event, S: AsyncSink<E> + Clone> Deliver<E> for Each<S> {
     fn span(&self, _available: usize) -> usize {
         1
     }
@@ -26,10 +26,10 @@ impl<E: Event, S: AsyncSink<E>> Deliver<E> for Each<S> {
 }
 
 /// All at once, to a sink of `[E]`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Batches<S>(pub S);
 
-impl<E: Event, S: AsyncSink<[E]>> Deliver<E> for Batches<S> {
+impl<E: Event, S: AsyncSink<[E]> + Clone> Deliver<E> for Batches<S> {
     fn span(&self, available: usize) -> usize {
         available
     }
@@ -40,7 +40,7 @@ impl<E: Event, S: AsyncSink<[E]>> Deliver<E> for Batches<S> {
 }
 
 /// A sink for threads in the place of one for tasks; each write blocks whoever polls it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Blocking<S>(pub S);
 
 impl<S: Close> Close for Blocking<S> {

@@ -108,10 +108,15 @@ impl<E: Event + Clone, D> Group<E, D> {
     }
 
     /// Its worker goes on, with those who have joined.
-    pub(crate) fn go_on(&self, members: &mut Vec<Member<E, D>>) {
+    pub(crate) fn go_on(&self, members: &mut Arc<Vec<Member<E, D>>>)
+    where
+        D: Clone,
+    {
         let mut state = self.state.lock();
         state.dry_at = None;
-        members.append(&mut state.arrivals);
+        if !state.arrivals.is_empty() {
+            Arc::make_mut(members).append(&mut state.arrivals);
+        }
         state.size = members.len();
     }
 }

@@ -167,19 +167,4 @@ mod tests {
         assert!(waiters.cancel(&mut stays).is_some());
         assert!(waiters.is_empty());
     }
-
-    #[test]
-    fn sleepers_that_come_and_go_behind_one_that_stays_take_no_room() {
-        let (count, waker) = counting();
-        let mut waiters = Waiters::new();
-        let (mut stays, mut ticket) = (None, None);
-        waiters.register(&mut stays, &waker);
-        for _ in 0..100 {
-            waiters.register(&mut ticket, Waker::noop());
-            assert!(waiters.cancel(&mut ticket).is_some());
-        }
-        assert_eq!(waiters.wakers.len(), 1);
-        waiters.take().wake();
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    }
 }

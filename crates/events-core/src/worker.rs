@@ -1,4 +1,14 @@
-use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use crate::{
     Cursor, Deliver, Event, Groups, Outlet, OutletParts, SinkError,
@@ -23,10 +33,7 @@ const CALM: usize = 128;
 pub struct Worker<E: Event + Clone, D> {
     reader: Reader<E>,
     seat: Arc<Seat<E>>,
-    /// Those who have yet to see the chunk at hand.
-    members: Vec<Member<E, D>>,
-    /// Those who have seen it.
-    done: Vec<Member<E, D>>,
+    members: Arc<Vec<Member<E, D>>>,
     /// The chunk that a worker it was forked from had at hand.
     begun: Option<Arc<Chunk<E>>>,
     linger: Linger,
@@ -52,8 +59,8 @@ impl Linger {
     pub const NONE: Self = Self { events: 1, limit: Duration::ZERO };
 }
 
-/// A sink with its account, which ends with it.
-pub(crate) struct Member<E: Event + Clone, D> {
+/// A sink with its account.
+pub(crate) struct Member<E, D> {
     outlet: Arc<Outlet<E>>,
     /// The outlet's: what is looked at for each event.
     cursor: Arc<Cursor>,
@@ -65,11 +72,34 @@ impl<E: Event + Clone, D> Member<E, D> {
     pub(crate) fn sit(&self, seat: &Arc<Seat<E>>) -> bool {
         self.outlet.sit(seat)
     }
+
+    /// Tells those who wait how far the sink has come, and looks after them.
+    fn publish(&self) -> Flow {
+        if self.cursor.publish() { self.outlet.attend() } else { Flow::Go }
+    }
+
+    /// Whether nothing more is to be delivered. Looks after whoever called.
+    fn is_done(&self) -> bool {
+        (self.cursor.is_called() && self.publish() == Flow::Stop) || self.is_at_end()
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.cursor.reached() >= self.cursor.stop()
+    }
+
+    /// Its worker is gone: see [`Outlet::worker_dropped`].
+    pub(crate) fn give_up(&self) {
+        self.outlet.worker_dropped();
+    }
 }
 
-impl<E: Event + Clone, D> Drop for Member<E, D> {
-    fn drop(&mut self) {
-        self.outlet.worker_dropped();
+impl<E, D: Clone> Clone for Member<E, D> {
+    fn clone(&self) -> Self {
+        Self {
+            outlet: Arc::clone(&self.outlet),
+            cursor: Arc::clone(&self.cursor),
+            sink: self.sink.clone(),
+        }
     }
 }
 
@@ -97,8 +127,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         let worker = Self {
             reader,
             seat,
-            members: vec![member],
-            done: Vec::new(),
+            members: Arc::new(vec![member]),
             begun: None,
             linger,
             groups: None,
@@ -118,7 +147,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     /// Delivers all there is and will be, then closes the sinks.
     pub async fn run(mut self) {
         if let Some(chunk) = self.begun.take() {
-            self.pass(Some(&chunk)).await;
+            self.pass(&chunk).await;
         }
         while !self.joins_others() {
             let next = self.next().await;
@@ -126,14 +155,10 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             match next {
                 Next::Chunk(chunk) => {
                     self.seat.enter(&chunk);
-                    self.pass(Some(&chunk)).await;
+                    self.pass(&chunk).await;
                 }
-                Next::Attend => self.pass(None).await,
-                Next::End => {
-                    while let Some(member) = self.members.pop() {
-                        self.finish(member, None).await;
-                    }
-                }
+                Next::Attend => self.finish_those(Member::is_done).await,
+                Next::End => self.finish_those(|_| true).await,
             }
         }
     }
@@ -143,10 +168,11 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         let at = self.reader.at();
         if let Some(groups) = &self.groups {
             if self.members.is_empty() {
-                self.members
-                    .extend(self.group.take().map(|own| groups.close(&own)).into_iter().flatten());
+                let late = self.group.take().map(|own| groups.close(&own));
+                self.members = Arc::new(late.unwrap_or_default());
             } else if self.calm >= CALM && self.reader.feed().head() == at {
-                self.group = groups.join(&mut self.members, self.group.take(), &self.seat, at);
+                let members = Arc::make_mut(&mut self.members);
+                self.group = groups.join(members, self.group.take(), &self.seat, at);
             }
         }
         self.members.is_empty()
@@ -189,96 +215,96 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         .await
     }
 
-    /// Gives `chunk`, if there is one, to each sink in turn, and looks after who called.
-    async fn pass(&mut self, chunk: Option<&Arc<Chunk<E>>>) {
-        while let Some(member) = self.members.pop() {
-            let flow = self.deliver(&member, chunk).await;
-            if flow == Flow::Go && member.cursor.reached() < member.cursor.stop() {
-                self.done.push(member);
-            } else {
-                self.finish(member, chunk).await;
-            }
-            if let Some(chunk) = chunk {
-                self.spent += chunk.len();
-                self.calm = self.calm.saturating_add(chunk.len());
-                if self.spent >= TURN {
-                    self.spent = 0;
-                    yield_now().await;
-                }
-            }
-        }
-        std::mem::swap(&mut self.members, &mut self.done);
-        if let Some(chunk) = chunk {
-            self.reader.advance_to(chunk.end());
-        }
-    }
-
-    /// Gives one sink what it has not had of `chunk`.
-    async fn deliver(&mut self, member: &Member<E, D>, chunk: Option<&Arc<Chunk<E>>>) -> Flow {
-        let Member { outlet, cursor, sink } = member;
-        if cursor.is_called() && outlet.publish() == Flow::Stop {
-            return Flow::Stop;
-        }
-        let Some(events) = chunk else { return Flow::Go };
-        loop {
-            // Somebody may wait for each event of a sink that is alone, and it may be slow.
-            let prompt = self.members.is_empty() && self.done.is_empty();
-            let run = deliver_run(member, events, prompt);
-            let flow = match self.drive(outlet, chunk, run).await {
-                None => return Flow::Stop,
-                Some(Ok(flow)) => return flow,
-                Some(Err(panicked)) => {
-                    // The events over which it panicked have failed; it goes on with the next.
-                    let events = events.from(cursor.reached());
-                    if events.is_empty() {
-                        return Flow::Go;
+    /// Gives `chunk` to each sink in turn, and ends those for which it was the last.
+    async fn pass(&mut self, chunk: &Arc<Chunk<E>>) {
+        let members = Arc::clone(&self.members);
+        let walk = Walk::new(members.len(), self.spent);
+        let mut is_through = false;
+        while !is_through {
+            let mut steps = pin!(walk.run(&members, chunk));
+            let end = poll_fn(|cx| {
+                match isolate::call(self.seat.id(), || steps.as_mut().poll(cx)) {
+                    Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+                    Err(panicked) => Poll::Ready(Err(panicked)),
+                    Ok(Poll::Pending) if walk.yields() => Poll::Pending,
+                    Ok(Poll::Pending) => {
+                        let waiting = walk.goes_on_with_this();
+                        self.fork_in_pass(waiting, chunk);
+                        members[waiting].publish();
+                        // A closer that has lost patience has ended the account.
+                        members[waiting].outlet.poll_ended(cx).map(|()| Ok(()))
                     }
-                    outlet.fail(&events[..sink.span(events.len())], &panicked)
                 }
-            };
-            if flow == Flow::Stop {
-                return flow;
+            })
+            .await;
+            match end {
+                Ok(()) => is_through = true,
+                Err(panicked) => fail_next(&members[walk.at()], chunk, &panicked),
             }
+        }
+        self.spent = walk.spent();
+        self.calm = self.calm.saturating_add(chunk.len());
+        self.reader.advance_to(chunk.end());
+        if walk.has_ended_some() {
+            self.finish_those(Member::is_done).await;
         }
     }
 
-    /// Ends the account of one sink: hands on what will not be delivered, and closes the sink.
-    async fn finish(&mut self, member: Member<E, D>, chunk: Option<&Arc<Chunk<E>>>) {
+    /// Ends the accounts of the members that `is_done` says, one after the other.
+    async fn finish_those(&mut self, is_done: impl Fn(&Member<E, D>) -> bool) {
+        // From the back, where taking one out moves no other. Those that are left when one has to
+        // wait are somebody else's to finish.
+        let mut rest = self.members.len();
+        while let Some(index) = self.members.iter().take(rest).rposition(&is_done) {
+            let member = Arc::make_mut(&mut self.members).swap_remove(index);
+            rest = index;
+            self.finish(&member).await;
+        }
+    }
+
+    /// Ends one account: hands on what will not be delivered, and closes the sink.
+    async fn finish(&mut self, member: &Member<E, D>) {
         let outlet = &member.outlet;
+        let _if_dropped = Leaving(outlet);
         outlet.give_up_rest("given up by an abort");
-        let closed = self.drive(outlet, chunk, outlet.close_sink()).await;
-        outlet.finish(closed.and_then(|closed| closed.and_then(|closed| closed).err()));
+        let mut closing = pin!(outlet.close_sink());
+        let closed =
+            poll_fn(|cx| match isolate::call(self.seat.id(), || closing.as_mut().poll(cx)) {
+                Ok(Poll::Ready(closed)) => Poll::Ready(closed),
+                Err(panicked) => Poll::Ready(Err(panicked)),
+                Ok(Poll::Pending) => {
+                    let others = std::mem::take(&mut self.members);
+                    self.fork(outlet, others, None);
+                    outlet.poll_ended(cx).map(Ok)
+                }
+            });
+        outlet.finish(closed.await.err());
     }
 
-    /// Polls what a sink does; its panic is an error. The other members do not wait for it. `None`
-    /// if a closer has lost patience and ended the account.
-    async fn drive<T>(
-        &mut self,
-        outlet: &Outlet<E>,
-        chunk: Option<&Arc<Chunk<E>>>,
-        future: impl Future<Output = T>,
-    ) -> Option<Result<T, SinkError>> {
-        let mut future = pin!(future);
-        poll_fn(|cx| match isolate::call(self.seat.id(), || future.as_mut().poll(cx)) {
-            Ok(Poll::Ready(output)) => Poll::Ready(Some(Ok(output))),
-            Err(panicked) => Poll::Ready(Some(Err(panicked))),
-            Ok(Poll::Pending) => {
-                self.spent = 0;
-                outlet.publish();
-                self.fork(outlet, chunk);
-                outlet.poll_ended(cx).map(|()| None)
-            }
-        })
-        .await
-    }
-
-    /// Leaves this task to the sink that waits; the others go on in a new one.
-    fn fork(&mut self, waiting: &Outlet<E>, chunk: Option<&Arc<Chunk<E>>>) {
+    /// Leaves this task to member `waiting`; the others go on with `chunk` in a new one.
+    fn fork_in_pass(&mut self, waiting: usize, chunk: &Arc<Chunk<E>>) {
         self.calm = 0;
-        let Some(groups) = &self.groups else { return };
-        if self.members.is_empty() && self.done.is_empty() {
+        if self.groups.is_none() || self.members.len() < 2 {
             return;
         }
+        // Those that have had the chunk find nothing new in it.
+        let mut others = Vec::clone(&self.members);
+        let waiting = others.swap_remove(waiting);
+        self.fork(&waiting.outlet, Arc::new(others), Some(chunk));
+        self.members = Arc::new(vec![waiting]);
+    }
+
+    /// Has `others` go on in a new task, away from the sink that waits.
+    fn fork(
+        &mut self,
+        waiting: &Outlet<E>,
+        others: Arc<Vec<Member<E, D>>>,
+        chunk: Option<&Arc<Chunk<E>>>,
+    ) {
+        let Some(groups) = self.groups.as_ref().filter(|_| !others.is_empty()) else {
+            self.members = others;
+            return;
+        };
         let seat = Arc::new(Seat::new(chunk.cloned()));
         if waiting.sit(&seat) {
             seat.call();
@@ -286,8 +312,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         groups.spawn(Self {
             reader: self.reader.clone(),
             seat: std::mem::replace(&mut self.seat, seat),
-            members: std::mem::take(&mut self.members),
-            done: std::mem::take(&mut self.done),
+            members: others,
             begun: chunk.cloned(),
             linger: self.linger,
             groups: self.groups.clone(),
@@ -295,6 +320,119 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             calm: CALM,
             spent: 0,
         });
+    }
+}
+
+/// How far the pass of one chunk through the members has come.
+///
+/// Shared, within one task, by the future that makes the steps and the loop that polls it. That
+/// loop isolates a whole turn rather than each call, since what a sink does is often very little.
+struct Walk {
+    at: AtomicUsize,
+    /// Where it ends: behind the last member, or behind the one that has to wait.
+    end: AtomicUsize,
+    spent: AtomicUsize,
+    yields: AtomicBool,
+    /// Whether there may be members whose accounts are to be ended.
+    has_ended_some: AtomicBool,
+}
+
+impl Walk {
+    const fn new(members: usize, spent: usize) -> Self {
+        Self {
+            at: AtomicUsize::new(0),
+            end: AtomicUsize::new(members),
+            spent: AtomicUsize::new(spent),
+            yields: AtomicBool::new(false),
+            has_ended_some: AtomicBool::new(false),
+        }
+    }
+
+    async fn run<E, D>(&self, members: &[Member<E, D>], chunk: &Chunk<E>)
+    where
+        E: Event + Clone,
+        D: Deliver<E>,
+    {
+        // Somebody may wait for each event of a sink that is alone, and it may be slow.
+        let prompt = members.len() == 1;
+        while self.at() < self.end.load(Ordering::Relaxed) {
+            let member = &members[self.at()];
+            let called = member.cursor.is_called();
+            if (called && member.publish() == Flow::Stop)
+                || deliver_run(member, chunk, prompt).await == Flow::Stop
+                || member.is_at_end()
+            {
+                self.has_ended_some.store(true, Ordering::Relaxed);
+            }
+            self.at.store(self.at() + 1, Ordering::Relaxed);
+            self.spent.store(self.spent() + chunk.len(), Ordering::Relaxed);
+            if self.spent() >= TURN {
+                self.end_turn().await;
+            }
+        }
+    }
+
+    /// Lets other tasks have a turn.
+    async fn end_turn(&self) {
+        self.spent.store(0, Ordering::Relaxed);
+        let mut yielded = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            self.yields.store(true, Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The member it is with.
+    fn at(&self) -> usize {
+        self.at.load(Ordering::Relaxed)
+    }
+
+    fn spent(&self) -> usize {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Whether it waits for nothing but its next turn.
+    fn yields(&self) -> bool {
+        self.yields.swap(false, Ordering::Relaxed)
+    }
+
+    /// Leaves out the members behind the one it is with, which has to wait; and whose account may be
+    /// ended meanwhile.
+    fn goes_on_with_this(&self) -> usize {
+        self.has_ended_some.store(true, Ordering::Relaxed);
+        self.spent.store(0, Ordering::Relaxed);
+        self.end.store(self.at() + 1, Ordering::Relaxed);
+        self.at()
+    }
+
+    fn has_ended_some(&self) -> bool {
+        self.has_ended_some.load(Ordering::Relaxed)
+    }
+}
+
+/// A member that is no longer in the worker's list, but whose account has not ended.
+struct Leaving<'a, E: Event + Clone>(&'a Outlet<E>);
+
+impl<E: Event + Clone> Drop for Leaving<'_, E> {
+    fn drop(&mut self) {
+        self.0.worker_dropped();
+    }
+}
+
+/// Settles the events over which a sink panicked; it goes on with the next.
+fn fail_next<E: Event + Clone, D: Deliver<E>>(
+    member: &Member<E, D>,
+    chunk: &Chunk<E>,
+    panicked: &SinkError,
+) {
+    let events = chunk.from(member.cursor.reached());
+    if !events.is_empty() {
+        member.outlet.fail(&events[..member.sink.span(events.len())], panicked);
     }
 }
 
@@ -313,42 +451,29 @@ async fn deliver_run<E: Event + Clone, D: Deliver<E>>(
         let events = chunk.from(at);
         let left = cursor.stop().saturating_sub(at).min(events.len() as u64) as usize;
         if left == 0 {
-            return outlet.publish();
+            return member.publish();
         }
         let events = &events[..sink.span(left)];
+        let is_last = at + events.len() as u64 == chunk.end();
         let flow = match sink.deliver(events).await {
             Ok(()) => {
                 cursor.settle(events.len() as u64);
-                if prompt || cursor.is_called() { outlet.publish() } else { Flow::Go }
+                if prompt || is_last || cursor.is_called() { member.publish() } else { Flow::Go }
             }
             Err(error) => outlet.fail(events, &error),
         };
-        if flow == Flow::Stop {
+        if is_last || flow == Flow::Stop {
             return flow;
         }
     }
 }
 
-/// Lets other tasks run; a thread comes back at once.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 impl<E: Event + Clone, D> Drop for Worker<E, D> {
     fn drop(&mut self) {
         // Before the reader, without which the log lets go of what the accounts have yet to hand on.
-        self.members.clear();
-        self.done.clear();
+        self.members.iter().for_each(Member::give_up);
         if let (Some(groups), Some(group)) = (&self.groups, &self.group) {
-            drop(groups.close(group));
+            groups.close(group).iter().for_each(Member::give_up);
         }
     }
 }
@@ -357,7 +482,7 @@ impl<E: Event + Clone, D> fmt::Debug for Worker<E, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("reader", &self.reader)
-            .field("sinks", &(self.members.len() + self.done.len()))
+            .field("sinks", &self.members.len())
             .finish_non_exhaustive()
     }
 }

@@ -3,11 +3,9 @@
 
 mod builder;
 mod channel;
-mod overflow;
 mod queue;
 
 pub use builder::{Batching, Builder, Single};
 pub use channel::ChannelSink;
-pub use events_core::{DeadLetter, Dropped, Stats};
-pub use overflow::Overflow;
+pub use events_core::{DeadLetter, Dropped, Overflow, Stats};
 pub use queue::Queue;

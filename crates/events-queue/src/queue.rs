@@ -1,13 +1,13 @@
 use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use events_core::{
-    AsyncSink, Close, Closing, ErrorKind, Event, Outlet, Sink, SinkError, Stats,
+    AsyncSink, Close, Closing, ErrorKind, Event, Outlet, Overflow, Sink, SinkError, Stats,
     clock::{self, Sleep},
     feed::{Place, Refused},
     park::block_on,
 };
 
-use crate::{Builder, Overflow, Single};
+use crate::{Builder, Single};
 
 /// Takes events at once and delivers them, in order, to the sink behind it.
 ///
@@ -250,6 +250,28 @@ mod tests {
             self.aborted.1.lock().recv().unwrap();
             Err(SinkError::closed())
         }
+    }
+
+    #[test]
+    fn a_destination_that_is_gone_is_not_asked_again() {
+        let (asked, was_asked) = channel();
+        let (let_go, go) = channel();
+        let go = parking_lot::Mutex::new(go);
+        let gone = events_core::sink_fn(move |event: &u32| {
+            asked.send(*event).unwrap();
+            go.lock().recv().unwrap();
+            Err(SinkError::closed())
+        });
+        let queue = Queue::spawn(gone);
+        for event in 0..10 {
+            Sink::write(&queue, &event).unwrap();
+        }
+        for _ in 0..10 {
+            let_go.send(()).unwrap();
+        }
+        queue.close().wait().unwrap_err();
+        assert!(was_asked.try_iter().eq([0]));
+        assert_eq!(queue.stats().failed, 10);
     }
 
     #[test]

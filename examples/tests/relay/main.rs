@@ -173,9 +173,10 @@ fn an_unreachable_endpoint_is_given_up_and_its_events_count_as_failed() {
     let dead = &account["endpoints"][0];
     assert_eq!((&dead["accepted"], &dead["failed"]), (&json!(100), &json!(100)));
     assert_eq!((&dead["delivered"], &dead["dropped"]), (&json!(0), &json!(0)));
+    assert!(dead["attempts"].as_u64().unwrap() < 100, "tries each event, instead of giving up");
     assert_eq!(account["endpoints"][1]["delivered"], 100);
     assert_eq!(account["lost"], 0);
-    assert!(ended.stderr.contains("dead"), "says who failed: {}", ended.stderr);
+    assert!(ended.stderr.contains("dead: 100 failed"), "says who failed: {}", ended.stderr);
 }
 
 /// Nothing but an interrupt ends this, so nothing but the endpoints' independence gets the good

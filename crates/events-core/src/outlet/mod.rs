@@ -161,6 +161,11 @@ impl<E> Outlet<E> {
         }
     }
 
+    /// How many events an abort has given up: what its result tells of, before any other error.
+    pub fn undelivered(&self) -> u64 {
+        self.state.lock().undelivered
+    }
+
     /// Whether the account has ended.
     pub fn has_ended(&self) -> bool {
         self.state.lock().outcome.is_some()

@@ -7,7 +7,7 @@ use crate::{DeadLetter, ErrorKind, Event, SinkError, isolate, seat::Seat};
 
 impl<E: Event + Clone> Outlet<E> {
     /// Tells those who wait how far the sink has come, and looks after them.
-    pub(crate) fn publish(&self) -> Flow {
+    fn publish(&self) -> Flow {
         if self.parts.cursor.publish() { self.attend() } else { Flow::Go }
     }
 
@@ -44,7 +44,9 @@ impl<E: Event + Clone> Outlet<E> {
         }
         self.hand_over(&failures);
         self.handed_over();
-        self.publish()
+        let flow = self.publish();
+        // What is behind a destination that is gone is given up, not offered to it.
+        if gone { Flow::Stop } else { flow }
     }
 
     /// Leaves out what lies further behind than the bound allows.
@@ -80,7 +82,7 @@ impl<E: Event + Clone> Outlet<E> {
     }
 
     /// Looks after all who want attention.
-    fn attend(&self) -> Flow {
+    pub(crate) fn attend(&self) -> Flow {
         self.parts.cursor.attended();
         let mut state = self.state.lock();
         let flushing = state.flushed(self.parts.cursor.reached());

@@ -1,0 +1,108 @@
+//! From the row in the feed to the sink, and back to the ledger.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use events_core::{Close, DeadLetter, Deliver, ErrorKind, Event, Sink, SinkError};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Stored,
+    desk::Desk,
+    row::{Row, describe},
+};
+
+/// Decodes rows for the sink, and notes what the sink has committed.
+///
+/// An event that does not decode is a dead letter, and the others of its batch go on.
+pub(crate) struct Delivery<E, D> {
+    deliver: D,
+    desk: Arc<Desk>,
+    event: PhantomData<fn() -> E>,
+}
+
+impl<E, D> Delivery<E, D> {
+    pub(crate) const fn new(deliver: D, desk: Arc<Desk>) -> Self {
+        Self { deliver, desk, event: PhantomData }
+    }
+}
+
+impl<E: Event + DeserializeOwned, D: Deliver<Stored<E>>> Deliver<Row> for Delivery<E, D> {
+    fn span(&self, available: usize) -> usize {
+        self.deliver.span(available)
+    }
+
+    async fn deliver(&self, rows: &[Row]) -> Result<(), SinkError> {
+        let Some(skip) = self.desk.hand_out(rows) else {
+            return Err(SinkError::new(ErrorKind::Undelivered, "given up by an abort"));
+        };
+        let rows = &rows[skip..];
+        let mut events = Vec::with_capacity(rows.len());
+        let mut broken = Vec::new();
+        for row in rows {
+            match row.decode::<E>() {
+                Ok(event) => events.push(event),
+                Err(error) => broken.push((row.seq, error)),
+            }
+        }
+        if !events.is_empty() {
+            self.deliver.deliver(&events).await.map_err(own)?;
+        }
+        for (seq, error) in &broken {
+            tracing::warn!(seq, error, "an event became a dead letter: it does not decode");
+        }
+        self.desk.settle(|ledger| {
+            let mut broken = broken.into_iter().peekable();
+            for row in rows {
+                match broken.next_if(|(seq, _)| *seq == row.seq) {
+                    Some((seq, error)) => ledger.bury(seq, error),
+                    None => ledger.deliver(row.seq),
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+/// `Undelivered` is what the worker says of an event that nobody has tried, so a sink that says it
+/// of one event is taken to be unavailable.
+fn own(error: SinkError) -> SinkError {
+    if error.kind() == ErrorKind::Undelivered { SinkError::unavailable(error) } else { error }
+}
+
+impl<E, D: Clone> Clone for Delivery<E, D> {
+    fn clone(&self) -> Self {
+        Self::new(self.deliver.clone(), Arc::clone(&self.desk))
+    }
+}
+
+impl<E, D: fmt::Debug> fmt::Debug for Delivery<E, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("deliver", &self.deliver).finish_non_exhaustive()
+    }
+}
+
+/// Has an event that the sink refused moved to the dead letters, unless it stays for the next run.
+pub(crate) struct Burial<E> {
+    desk: Arc<Desk>,
+    event: PhantomData<fn() -> E>,
+}
+
+impl<E> Burial<E> {
+    pub(crate) const fn new(desk: Arc<Desk>) -> Self {
+        Self { desk, event: PhantomData }
+    }
+}
+
+impl<E> Close for Burial<E> {}
+
+impl<E: Event + DeserializeOwned> Sink<DeadLetter<Row>> for Burial<E> {
+    fn write(&self, letter: &DeadLetter<Row>) -> Result<(), SinkError> {
+        if !self.desk.keeps(letter.error.kind()) {
+            let row = &letter.event;
+            // One that does not decode has no part in the error of its batch.
+            let error = row.decode::<E>().err().unwrap_or_else(|| describe(&letter.error));
+            self.desk.settle(|ledger| ledger.bury(row.seq, error));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! The tables in the file, and telling a file of ours from any other.
+
+use std::{fs::OpenOptions, path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{Durability, OpenError, OpenErrorKind, lock};
+
+/// In the file's header, by which tools can tell it: the letters `EvDQ`.
+const APPLICATION_ID: i64 = 0x4576_4451;
+/// The version of the tables. A change of the tables is a new version with a migration from the
+/// one before.
+const VERSION: i64 = 1;
+/// How long to wait for somebody who looks inside with a tool and has locked the file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const TABLES: &str = "
+    CREATE TABLE spool (
+        id   TEXT NOT NULL,
+        last INTEGER NOT NULL
+    );
+    CREATE TABLE events (
+        seq          INTEGER PRIMARY KEY,
+        id           INTEGER NOT NULL,
+        written      INTEGER NOT NULL,
+        attempts     INTEGER NOT NULL DEFAULT 0,
+        first_failed INTEGER,
+        event        TEXT NOT NULL
+    );
+    CREATE TABLE dead (
+        id           INTEGER PRIMARY KEY,
+        written      INTEGER NOT NULL,
+        error        TEXT NOT NULL,
+        attempts     INTEGER NOT NULL,
+        first_failed INTEGER NOT NULL,
+        last_failed  INTEGER NOT NULL,
+        event        TEXT NOT NULL
+    );
+    INSERT INTO spool VALUES (lower(hex(randomblob(8))), 0);
+";
+
+/// Opens the file for its one writer, who holds the lock, and creates what is missing.
+pub(crate) fn open(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
+    let sqlite = |error| OpenError::sqlite(path, error);
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    // SQLite gives the files beside it the same permissions. The handle is closed before SQLite
+    // has opened the file, and so before there are locks that it could release.
+    lock::private(&mut options)
+        .open(path)
+        .map_err(|error| OpenError::new(OpenErrorKind::Io, path).with_source(error))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    connection.busy_timeout(PATIENCE).map_err(sqlite)?;
+    // Looked at before anything is written: the file may be somebody else's.
+    let new = !check(path, &connection)?;
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    };
+    let set = |connection: &Connection| {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        // A larger write-ahead log than SQLite's own 1,000 pages halves the checkpoints.
+        connection.pragma_update(None, "wal_autocheckpoint", 2_000)?;
+        connection.pragma_update(None, "journal_size_limit", 16 << 20)
+    };
+    set(&connection).map_err(sqlite)?;
+    if new {
+        create(&mut connection).map_err(sqlite)?;
+    }
+    Ok(connection)
+}
+
+/// Opens the file to look inside, whether or not a queue has it open.
+pub(crate) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
+    let sqlite = |error| OpenError::sqlite(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    connection.busy_timeout(PATIENCE).map_err(sqlite)?;
+    if check(path, &connection)? {
+        Ok(connection)
+    } else {
+        Err(OpenError::new(OpenErrorKind::Foreign, path).with_source("the file is empty"))
+    }
+}
+
+/// Whether our tables are there; an error if something else is. False for an empty file.
+fn check(path: &Path, connection: &Connection) -> Result<bool, OpenError> {
+    let number = |sql: &str| -> Result<i64, OpenError> {
+        connection.query_row(sql, [], |row| row.get(0)).map_err(|e| OpenError::sqlite(path, e))
+    };
+    let application = number("PRAGMA application_id")?;
+    let version = number("PRAGMA user_version")?;
+    let tables = number("SELECT count(*) FROM sqlite_master")?;
+    if application == APPLICATION_ID {
+        return match version {
+            VERSION => Ok(true),
+            newer if newer > VERSION => {
+                let problem = format!("its tables have version {newer}, known is {VERSION}");
+                Err(OpenError::new(OpenErrorKind::Newer, path).with_source(problem))
+            }
+            _ => {
+                let problem = format!("its tables have no such version as {version}");
+                Err(OpenError::new(OpenErrorKind::Corrupt, path).with_source(problem))
+            }
+        };
+    }
+    if application == 0 && version == 0 && tables == 0 {
+        return Ok(false);
+    }
+    let problem = "it is the database of another application";
+    Err(OpenError::new(OpenErrorKind::Foreign, path).with_source(problem))
+}
+
+/// All in one transaction, the marks in the header too: the file is ours entirely or not at all.
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
