@@ -1,17 +1,15 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use events_core::ConfigError;
-use reqwest::{
-    Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT},
-};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 
 use crate::{
     Client, HttpSink, Json, Keyed, Sign,
-    client::check_timeout,
+    client_builder::check_timeout,
     endpoint::{Endpoint, Settings},
     handshake::{self, Handshake},
     header,
+    url::parse_url,
 };
 
 /// Sets up an [`HttpSink`].
@@ -251,29 +249,6 @@ impl<F> Builder<F> {
     }
 }
 
-/// The address, if it is one to post to; the error does not repeat it.
-fn parse_url(url: &str) -> Result<Url, ConfigError> {
-    let refuse = |problem: &str| Err(ConfigError::new("url", problem));
-    let url = match Url::parse(url) {
-        Ok(url) => url,
-        Err(error) => return refuse(&format!("is not valid: {error}")),
-    };
-    if !matches!(url.scheme(), "http" | "https") {
-        return refuse("must begin with http:// or https://");
-    }
-    if !url.has_host() {
-        return refuse("must name a host");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return refuse("must not hold a user or password; use basic_auth");
-    }
-    if url.scheme() == "https" && cfg!(not(any(feature = "rustls", feature = "rustls-no-provider")))
-    {
-        return refuse("is https, which needs the feature `rustls`");
-    }
-    Ok(url)
-}
-
 impl<F: fmt::Debug> fmt::Debug for Builder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
@@ -293,25 +268,6 @@ mod tests {
 
     fn problem<F>(builder: Builder<F>) -> String {
         builder.build().expect_err("a setting is wrong").to_string()
-    }
-
-    #[test]
-    fn an_address_that_cannot_be_posted_to_is_refused() {
-        for (url, expected) in [
-            ("", "url is not valid: relative URL without a base"),
-            ("example.com/hook", "url is not valid: relative URL without a base"),
-            ("http://", "url is not valid: empty host"),
-            ("https://:443/hook", "url is not valid: empty host"),
-            ("http://example.com:99999/", "url is not valid: invalid port number"),
-            ("ftp://example.com/", "url must begin with http:// or https://"),
-            ("file:///etc/passwd", "url must begin with http:// or https://"),
-            ("mailto:secret@example.com", "url must begin with http:// or https://"),
-            ("secret:secret@example.com", "url must begin with http:// or https://"),
-            ("http://secret@example.com", "url must not hold a user or password; use basic_auth"),
-            ("http://:secret@a.b", "url must not hold a user or password; use basic_auth"),
-        ] {
-            assert_eq!(problem(HttpSink::builder(url)), expected);
-        }
     }
 
     #[test]
@@ -352,16 +308,6 @@ mod tests {
             assert_eq!(problem, "webhook_origin must be a DNS name");
         }
         builder().webhook_origin("events.example.com").build().unwrap();
-    }
-
-    #[cfg(not(any(feature = "rustls", feature = "rustls-no-provider")))]
-    #[test]
-    fn without_tls_https_is_refused() {
-        let url = "https://example.com";
-        assert_eq!(
-            problem(HttpSink::builder(url)),
-            "url is https, which needs the feature `rustls`"
-        );
     }
 
     #[test]

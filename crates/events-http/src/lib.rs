@@ -6,6 +6,7 @@ mod answer;
 mod background;
 mod builder;
 mod client;
+mod client_builder;
 pub mod cloudevents;
 mod encode;
 mod encoder;
@@ -17,6 +18,7 @@ mod header;
 mod json;
 mod keyed;
 mod message;
+mod proxy;
 mod refusal;
 pub mod registry;
 mod sign;
@@ -26,10 +28,12 @@ mod standard_webhooks;
 mod stats;
 #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
 mod tls;
+mod url;
 
 pub use address::AddressPolicy;
 pub use builder::Builder;
-pub use client::{Client, ClientBuilder};
+pub use client::Client;
+pub use client_builder::ClientBuilder;
 pub use encode::{Encode, EncodeFn, encode_fn};
 pub use encoder::{Encoded, Encoder};
 #[cfg(feature = "gzip")]
