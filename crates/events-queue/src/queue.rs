@@ -340,14 +340,21 @@ mod tests {
 
     #[test]
     fn a_list_of_failures_that_cannot_be_true_fails_the_batch() {
+        let letters = Arc::new(Memory::<DeadLetter<u32>>::new());
         let liar = sink_fn(|_: &[u32]| {
             Err(SinkError::of_batch(vec![(7, SinkError::rejected("?"))]).unwrap())
         });
-        let queue = Queue::builder().batch(3, Duration::from_hours(1)).spawn(liar).unwrap();
+        let queue = Queue::builder()
+            .dead_letter(Arc::clone(&letters))
+            .batch(3, Duration::from_hours(1))
+            .spawn(liar)
+            .unwrap();
         for event in 0..3 {
             Sink::write(&queue, &event).unwrap();
         }
         queue.close().wait().unwrap();
         assert_eq!((queue.stats().delivered, queue.stats().failed), (0, 3));
+        // The sink's own error, not that of a panic over its list.
+        assert!(letters.events().iter().all(|letter| letter.error.failures().len() == 1));
     }
 }
