@@ -76,6 +76,7 @@ struct Detail {
     retry_after: Option<Duration>,
     undelivered: u64,
     errors: Vec<SinkError>,
+    failures: Vec<(usize, SinkError)>,
 }
 
 impl SinkError {
@@ -132,6 +133,34 @@ impl SinkError {
         }))
     }
 
+    /// Part of a batch was not committed: the events at these positions, each because of its own
+    /// error; the others were. `None` if there are none.
+    ///
+    /// Its kind is `Closed` if any is, else that of the first that may be tried again, else that of
+    /// the first.
+    ///
+    /// ```
+    /// use events_core::{ErrorKind, SinkError};
+    ///
+    /// let error = SinkError::of_batch(vec![(3, SinkError::rejected("too large"))]).unwrap();
+    /// assert_eq!(error.kind(), ErrorKind::Rejected);
+    /// assert_eq!(error.failures()[0].0, 3);
+    /// ```
+    pub fn of_batch(mut failures: Vec<(usize, SinkError)>) -> Option<Self> {
+        failures.sort_by_key(|(at, _)| *at);
+        failures.dedup_by_key(|(at, _)| *at);
+        let kinds = || failures.iter().map(|(_, error)| error.kind);
+        let kind = kinds()
+            .find(|kind| *kind == ErrorKind::Closed)
+            .or_else(|| kinds().find(|kind| kind.is_retryable()))
+            .or_else(|| kinds().next())?;
+        let retry_after = failures.iter().filter_map(|(_, error)| error.retry_after()).max();
+        Some(Self::from(kind).update(|detail| {
+            detail.retry_after = retry_after;
+            detail.failures = failures;
+        }))
+    }
+
     /// The same error because of `source`.
     pub fn with_source(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.update(|detail| detail.source = Some(Arc::from(source.into())))
@@ -161,6 +190,12 @@ impl SinkError {
     /// The errors that this one stands for, when one close met several; empty otherwise.
     pub fn errors(&self) -> &[SinkError] {
         self.detail.as_ref().map_or(&[], |detail| &detail.errors)
+    }
+
+    /// The events of a batch that were not committed, by their position, in order, if the sink could
+    /// tell them from the others; otherwise empty, and the error is that of all.
+    pub fn failures(&self) -> &[(usize, SinkError)] {
+        self.detail.as_ref().map_or(&[], |detail| &detail.failures)
     }
 
     const fn plain(kind: ErrorKind) -> Self {
@@ -207,6 +242,9 @@ impl fmt::Debug for SinkError {
             if !detail.errors.is_empty() {
                 debug.field("errors", &detail.errors);
             }
+            if !detail.failures.is_empty() {
+                debug.field("failures", &detail.failures);
+            }
         }
         debug.finish()
     }
@@ -215,10 +253,11 @@ impl fmt::Debug for SinkError {
 impl Error for SinkError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let detail = self.detail.as_ref()?;
-        match &detail.source {
-            Some(source) => Some(source.as_ref()),
-            None => detail.errors.first().map(|error| error as &dyn Error),
+        if let Some(source) = &detail.source {
+            return Some(source.as_ref());
         }
+        let parts = detail.failures.iter().map(|(_, error)| error);
+        detail.errors.iter().chain(parts).next().map(|error| error as &dyn Error)
     }
 }
 
@@ -271,5 +310,23 @@ mod tests {
         assert_eq!(both.source().unwrap().to_string(), "the sink is closed");
         assert!(SinkError::combine([]).is_none());
         assert_eq!(SinkError::combine([SinkError::full()]).unwrap().kind(), ErrorKind::Full);
+    }
+
+    #[test]
+    fn the_failures_of_a_batch_stand_in_order_and_the_gravest_gives_the_kind() {
+        let rejected = || SinkError::rejected("status 400");
+        let later = SinkError::full().with_retry_after(Duration::from_secs(7));
+        let error =
+            SinkError::of_batch(vec![(5, later), (2, rejected()), (2, SinkError::closed())]);
+        let error = error.unwrap();
+        let at: Vec<_> = error.failures().iter().map(|(at, error)| (*at, error.kind())).collect();
+        assert_eq!(at, [(2, ErrorKind::Rejected), (5, ErrorKind::Full)]);
+        assert_eq!(error.kind(), ErrorKind::Full);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        assert_eq!(error.source().unwrap().to_string(), "the event was rejected");
+        let closed = vec![(0, SinkError::full()), (1, SinkError::closed())];
+        assert_eq!(SinkError::of_batch(closed).unwrap().kind(), ErrorKind::Closed);
+        assert_eq!(SinkError::of_batch(vec![(0, rejected())]).unwrap().kind(), ErrorKind::Rejected);
+        assert!(SinkError::of_batch(Vec::new()).is_none());
     }
 }

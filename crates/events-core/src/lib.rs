@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backoff;
+mod bisect;
 mod box_async;
 mod breaker;
 mod circuit;
@@ -45,6 +46,7 @@ mod waiters;
 mod worker;
 
 pub use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, Jitter};
+pub use bisect::Bisect;
 pub use box_async::BoxAsyncSink;
 pub use breaker::{Breaker, BreakerBuilder};
 pub use closing::Closing;

@@ -44,22 +44,52 @@ impl<E: Event + DeserializeOwned, D: Deliver<Stored<E>>> Deliver<Row> for Delive
                 Err(error) => broken.push((row.seq, error)),
             }
         }
-        if !events.is_empty() {
-            self.deliver.deliver(&events).await.map_err(own)?;
+        let mut failures = Vec::new();
+        if !events.is_empty()
+            && let Err(error) = self.deliver.deliver(&events).await
+        {
+            failures = named(error, events.len())?;
         }
         for (seq, error) in &broken {
             tracing::warn!(seq, error, "an event became a dead letter: it does not decode");
         }
+        let mut broken = broken.into_iter().peekable();
+        let mut named = failures.into_iter().peekable();
+        let (mut settled, mut failed) = (Vec::with_capacity(rows.len()), Vec::new());
+        let mut event = 0;
+        for (at, row) in rows.iter().enumerate() {
+            if let Some((_, error)) = broken.next_if(|(seq, _)| *seq == row.seq) {
+                settled.push((row.seq, Some(error)));
+                continue;
+            }
+            match named.next_if(|(failed, _)| *failed == event) {
+                None => settled.push((row.seq, None)),
+                // The worker is told of it, and then has it buried.
+                Some((_, error)) => failed.push((skip + at, error)),
+            }
+            event += 1;
+        }
         self.desk.settle(|ledger| {
-            let mut broken = broken.into_iter().peekable();
-            for row in rows {
-                match broken.next_if(|(seq, _)| *seq == row.seq) {
-                    Some((seq, error)) => ledger.bury(seq, error),
-                    None => ledger.deliver(row.seq),
+            for (seq, broken) in settled {
+                match broken {
+                    Some(error) => ledger.bury(seq, error),
+                    None => ledger.deliver(seq),
                 }
             }
         });
-        Ok(())
+        SinkError::of_batch(failed).map_or(Ok(()), Err)
+    }
+}
+
+/// The failures that the error of a batch of so many events names, as the queue's own.
+///
+/// # Errors
+/// The error itself, if it names none and so is that of all.
+fn named(error: SinkError, events: usize) -> Result<Vec<(usize, SinkError)>, SinkError> {
+    match error.failures() {
+        [] => Err(own(error)),
+        [.., (last, _)] if *last >= events => Err(SinkError::new(own(error.clone()).kind(), error)),
+        failures => Ok(failures.iter().map(|(at, error)| (*at, own(error.clone()))).collect()),
     }
 }
 

@@ -6,6 +6,8 @@ use reqwest::{
     header::{HeaderMap, RETRY_AFTER},
 };
 
+use crate::Refusal;
+
 /// The longest wait that an endpoint may ask for.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
@@ -39,8 +41,7 @@ pub(crate) fn outcome(
         _ if passes => ErrorKind::Unavailable,
         _ => ErrorKind::Rejected,
     };
-    let note = if status.is_redirection() { ", and redirects are not followed" } else { "" };
-    let error = SinkError::new(kind, format!("the endpoint answered {status}{note}"));
+    let error = SinkError::new(kind, Refusal::new(status));
     Err(match wait {
         Some(wait) if passes => error.with_retry_after(wait),
         _ => error,

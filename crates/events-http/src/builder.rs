@@ -1,18 +1,22 @@
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use events_core::ConfigError;
-use reqwest::{
-    Url,
-    header::{AUTHORIZATION, HeaderMap, USER_AGENT},
-};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 
-use crate::{Client, HttpSink, Json, Keyed, client::check_timeout, endpoint::Endpoint, header};
+use crate::{
+    Client, HttpSink, Json, Keyed, Sign,
+    client_builder::check_timeout,
+    endpoint::{Endpoint, Settings},
+    handshake::{self, Handshake},
+    header,
+    url::parse_url,
+};
 
 /// Sets up an [`HttpSink`].
 ///
 /// # Default
-/// JSON; 15 seconds for a request; a [`Client`] of its own; no credentials, no idempotency key;
-/// the user agent names this crate.
+/// JSON; 15 seconds for a request; a [`Client`] of its own; no credentials, no idempotency key, no
+/// signature; the user agent names this crate.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,7 +43,10 @@ pub struct Builder<F> {
     auth: Option<Auth>,
     user_agent: String,
     timeout: Duration,
+    max_payload: usize,
+    webhook_origin: Option<String>,
     client: Option<Client>,
+    signer: Option<Arc<dyn Sign>>,
     format: F,
 }
 
@@ -56,7 +63,10 @@ impl Builder<Json> {
             auth: None,
             user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
             timeout: Duration::from_secs(15),
+            max_payload: usize::MAX,
+            webhook_origin: None,
             client: None,
+            signer: None,
             format: Json,
         }
     }
@@ -117,6 +127,33 @@ impl<F> Builder<F> {
         self
     }
 
+    /// How many bytes a body may have, as it is sent, by default as many as an event takes. An event
+    /// with more is rejected, and nothing is sent.
+    ///
+    /// A body is in memory once, besides its event.
+    pub const fn max_payload(mut self, bytes: usize) -> Self {
+        self.max_payload = bytes;
+        self
+    }
+
+    /// Asks the endpoint for consent before the first event, in the name of `origin`, and names
+    /// `origin` in each request: the handshake that CloudEvents have for web hooks. By default
+    /// nobody is asked.
+    ///
+    /// `origin` is the DNS name of whoever sends. Until the endpoint consents, each write asks
+    /// again and is [`Unavailable`](events_core::ErrorKind::Unavailable). If it consents to so many
+    /// events a minute, each waits for its turn, for as long as a request may take.
+    pub fn webhook_origin(mut self, origin: impl Into<String>) -> Self {
+        self.webhook_origin = Some(origin.into());
+        self
+    }
+
+    /// Signs each attempt, in the place of a signer set before. By default nothing is signed.
+    pub fn sign(mut self, signer: impl Sign) -> Self {
+        self.signer = Some(Arc::new(signer));
+        self
+    }
+
     /// The connections to use, instead of some of its own.
     pub fn client(mut self, client: &Client) -> Self {
         self.client = Some(client.clone());
@@ -127,7 +164,8 @@ impl<F> Builder<F> {
     ///
     /// # Errors
     /// A URL that is not `http` or `https`, has no host, or has a user or password in it, which
-    /// belong in [`basic_auth`](Self::basic_auth); a header or credentials that cannot be sent; a
+    /// belong in [`basic_auth`](Self::basic_auth), or an address that the client's policy does not
+    /// allow; a header or credentials that cannot be sent; a
     /// timeout that makes no sense; without a [`client`](Self::client), those of [`Client::new`].
     pub fn build(self) -> Result<HttpSink<F>, ConfigError> {
         let url = parse_url(&self.url)?;
@@ -138,6 +176,7 @@ impl<F> Builder<F> {
             None if url.scheme() == "http" => Client::builder().only_plain().build()?,
             None => Client::new()?,
         };
+        client.policy.check_url(&url)?;
         let template = client.http.post(url).headers(headers).timeout(self.timeout);
         let template = match self.auth {
             None => template,
@@ -147,7 +186,13 @@ impl<F> Builder<F> {
         let template = template.build().map_err(|error| {
             ConfigError::new("url", format!("cannot be posted to: {}", error.without_url()))
         })?;
-        Ok(HttpSink::from_parts(self.format, Endpoint::new(client, template, self.timeout)))
+        let settings = Settings {
+            timeout: self.timeout,
+            max_payload: self.max_payload,
+            signer: self.signer,
+            handshake: self.webhook_origin.map(Handshake::new),
+        };
+        Ok(HttpSink::from_parts(self.format, Endpoint::new(client, template, settings)))
     }
 
     fn parse_headers(&self) -> Result<HeaderMap, ConfigError> {
@@ -164,6 +209,14 @@ impl<F> Builder<F> {
         }
         if self.auth.is_some() && headers.contains_key(AUTHORIZATION) {
             return Err(ConfigError::new("header", "authorization is set by other means too"));
+        }
+        if let Some(origin) = &self.webhook_origin {
+            if !handshake::is_dns_name(origin) {
+                return Err(ConfigError::new("webhook_origin", "must be a DNS name"));
+            }
+            let origin = HeaderValue::from_str(origin);
+            let origin = origin.map_err(|_| ConfigError::new("webhook_origin", "is no header"))?;
+            headers.insert(handshake::ORIGIN, origin);
         }
         match &self.auth {
             Some(Auth::Basic { user, .. }) if user.contains(':') => {
@@ -187,33 +240,13 @@ impl<F> Builder<F> {
             auth: self.auth,
             user_agent: self.user_agent,
             timeout: self.timeout,
+            max_payload: self.max_payload,
+            webhook_origin: self.webhook_origin,
             client: self.client,
+            signer: self.signer,
             format: change(self.format),
         }
     }
-}
-
-/// The address, if it is one to post to; the error does not repeat it.
-fn parse_url(url: &str) -> Result<Url, ConfigError> {
-    let refuse = |problem: &str| Err(ConfigError::new("url", problem));
-    let url = match Url::parse(url) {
-        Ok(url) => url,
-        Err(error) => return refuse(&format!("is not valid: {error}")),
-    };
-    if !matches!(url.scheme(), "http" | "https") {
-        return refuse("must begin with http:// or https://");
-    }
-    if !url.has_host() {
-        return refuse("must name a host");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return refuse("must not hold a user or password; use basic_auth");
-    }
-    if url.scheme() == "https" && cfg!(not(any(feature = "rustls", feature = "rustls-no-provider")))
-    {
-        return refuse("is https, which needs the feature `rustls`");
-    }
-    Ok(url)
 }
 
 impl<F: fmt::Debug> fmt::Debug for Builder<F> {
@@ -235,25 +268,6 @@ mod tests {
 
     fn problem<F>(builder: Builder<F>) -> String {
         builder.build().expect_err("a setting is wrong").to_string()
-    }
-
-    #[test]
-    fn an_address_that_cannot_be_posted_to_is_refused() {
-        for (url, expected) in [
-            ("", "url is not valid: relative URL without a base"),
-            ("example.com/hook", "url is not valid: relative URL without a base"),
-            ("http://", "url is not valid: empty host"),
-            ("https://:443/hook", "url is not valid: empty host"),
-            ("http://example.com:99999/", "url is not valid: invalid port number"),
-            ("ftp://example.com/", "url must begin with http:// or https://"),
-            ("file:///etc/passwd", "url must begin with http:// or https://"),
-            ("mailto:secret@example.com", "url must begin with http:// or https://"),
-            ("secret:secret@example.com", "url must begin with http:// or https://"),
-            ("http://secret@example.com", "url must not hold a user or password; use basic_auth"),
-            ("http://:secret@a.b", "url must not hold a user or password; use basic_auth"),
-        ] {
-            assert_eq!(problem(HttpSink::builder(url)), expected);
-        }
     }
 
     #[test]
@@ -286,14 +300,14 @@ mod tests {
         }
     }
 
-    #[cfg(not(any(feature = "rustls", feature = "rustls-no-provider")))]
     #[test]
-    fn without_tls_https_is_refused() {
-        let url = "https://example.com";
-        assert_eq!(
-            problem(HttpSink::builder(url)),
-            "url is https, which needs the feature `rustls`"
-        );
+    fn an_origin_is_a_dns_name() {
+        for origin in ["", "http://a", "a b", "a..b", "-a", "a\r\nX: y", "sécret", &"a".repeat(64)]
+        {
+            let problem = problem(builder().webhook_origin(origin));
+            assert_eq!(problem, "webhook_origin must be a DNS name");
+        }
+        builder().webhook_origin("events.example.com").build().unwrap();
     }
 
     #[test]

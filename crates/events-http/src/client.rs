@@ -1,16 +1,12 @@
 use std::{
     fmt,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 use events_core::{ConfigError, SinkError};
-use reqwest::{redirect::Policy, retry};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::background::Background;
-
-/// No request may take longer than this; who wants more has mistaken the unit.
-const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
+use crate::{AddressPolicy, ClientBuilder, background::Background};
 
 /// Connections that several [`HttpSink`](crate::HttpSink)s share.
 ///
@@ -33,6 +29,8 @@ const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 #[derive(Clone)]
 pub struct Client {
     pub(crate) http: reqwest::Client,
+    pub(crate) policy: AddressPolicy,
+    requests: Option<Arc<Semaphore>>,
     background: Arc<OnceLock<Arc<Background>>>,
 }
 
@@ -46,9 +44,19 @@ impl Client {
         Self::builder().build()
     }
 
-    /// Timeouts.
-    pub const fn builder() -> ClientBuilder {
-        ClientBuilder { connect_timeout: Duration::from_secs(5), only_plain: false }
+    /// Timeouts, certificates, proxies, limits.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+
+    /// `requests`: how many there may be at a time.
+    pub(crate) fn from_parts(
+        http: reqwest::Client,
+        policy: AddressPolicy,
+        requests: Option<usize>,
+    ) -> Self {
+        let requests = requests.map(|requests| Arc::new(Semaphore::new(requests)));
+        Self { http, policy, requests, background: Arc::default() }
     }
 
     /// Where requests run whose sink is not written to in a tokio runtime. Started when first
@@ -60,74 +68,21 @@ impl Client {
         let started = Background::shared().map_err(SinkError::unavailable)?;
         Ok(self.background.get_or_init(|| started))
     }
+
+    pub(crate) const fn limits_requests(&self) -> bool {
+        self.requests.is_some()
+    }
+
+    /// Waits until there are few enough requests for one more, which there is until this is
+    /// dropped.
+    pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.requests.as_ref()?.acquire().await.ok()
+    }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
+        f.debug_struct("Client").field("policy", &self.policy).finish_non_exhaustive()
     }
-}
-
-/// Sets up a [`Client`].
-///
-/// # Default
-/// 5 seconds to connect.
-#[derive(Debug, Clone)]
-pub struct ClientBuilder {
-    connect_timeout: Duration,
-    only_plain: bool,
-}
-
-impl ClientBuilder {
-    /// How long a connection may take to come about, its name looked up and TLS agreed; more than
-    /// zero, at most a day. Part of the sink's [`timeout`](crate::Builder::timeout).
-    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// For `http` alone, which needs neither trusted roots nor cryptography.
-    pub(crate) const fn only_plain(mut self) -> Self {
-        self.only_plain = true;
-        self
-    }
-
-    /// The client.
-    ///
-    /// # Errors
-    /// A timeout that makes no sense; those of [`Client::new`].
-    pub fn build(self) -> Result<Client, ConfigError> {
-        check_timeout("connect_timeout", self.connect_timeout)?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(self.connect_timeout)
-            .redirect(Policy::none())
-            .retry(retry::never())
-            .no_proxy();
-        #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
-        let http = if self.only_plain { http.tls_certs_only([]) } else { http };
-        #[cfg(all(feature = "rustls-no-provider", not(feature = "rustls")))]
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            return Err(ConfigError::new(
-                "client",
-                "needs a cryptography provider: install one with rustls' `install_default` first",
-            ));
-        }
-        let http = http.build().map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let cause = cause.unwrap_or_else(|| error.to_string());
-            ConfigError::new("client", format!("could not be set up: {cause}"))
-        })?;
-        Ok(Client { http, background: Arc::default() })
-    }
-}
-
-/// Refuses what would never end, or could never succeed.
-pub(crate) fn check_timeout(setting: &'static str, timeout: Duration) -> Result<(), ConfigError> {
-    if timeout.is_zero() {
-        return Err(ConfigError::new(setting, "must be more than zero"));
-    }
-    if timeout > LONGEST_TIMEOUT {
-        return Err(ConfigError::new(setting, "must be at most a day"));
-    }
-    Ok(())
 }

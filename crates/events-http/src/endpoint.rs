@@ -8,22 +8,34 @@ use std::{
 
 use events_core::{ErrorKind, SinkError, clock};
 use reqwest::{
-    Request,
+    Request, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
 };
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 
-use crate::{Client, HttpStats, Message, answer, header, stats::Counts};
+use crate::{
+    Client, HttpStats, Message, Sign, address::Forbidden, answer, handshake::Handshake, header,
+    refusal::Unfit, stats::Counts,
+};
 
 /// Where a sink posts to, shared with the requests that are in flight.
 pub(crate) struct Endpoint {
     client: Client,
     /// What all requests have in common.
     template: Request,
-    timeout: Duration,
+    settings: Settings,
     /// Each request in flight watches it, so that it knows when there are none.
     life: watch::Sender<Life>,
     counts: Counts,
+}
+
+/// How requests are made and waited for.
+pub(crate) struct Settings {
+    pub(crate) timeout: Duration,
+    /// In bytes.
+    pub(crate) max_payload: usize,
+    pub(crate) signer: Option<Arc<dyn Sign>>,
+    pub(crate) handshake: Option<Handshake>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +46,9 @@ enum Life {
 }
 
 impl Endpoint {
-    pub(crate) fn new(client: Client, template: Request, timeout: Duration) -> Self {
+    pub(crate) fn new(client: Client, template: Request, settings: Settings) -> Self {
         let life = watch::Sender::new(Life::Open);
-        Self { client, template, timeout, life, counts: Counts::default() }
+        Self { client, template, settings, life, counts: Counts::default() }
     }
 
     pub(crate) const fn client(&self) -> &Client {
@@ -81,42 +93,95 @@ impl Endpoint {
     /// Ends with the last request in flight. Not later than the last could: one that nobody polls
     /// any more does not end at all.
     pub(crate) async fn idle(&self) {
-        first_of(self.life.closed(), clock::sleep(self.timeout)).await;
+        let longest = self.settings.timeout * if self.waits_for_admission() { 2 } else { 1 };
+        first_of(self.life.closed(), clock::sleep(longest)).await;
     }
 
     /// One attempt.
     pub(crate) async fn post(self: Arc<Self>, message: Message) -> Result<(), SinkError> {
         let mut life = self.life.subscribe();
         self.check_open()?;
-        let request = self.request(message)?;
         let aborted = async {
             let _ = life.wait_for(|life| *life == Life::Aborted).await;
             Err(SinkError::new(ErrorKind::Closed, "aborted with the request in flight"))
         };
-        first_of(aborted, self.send(request)).await
-    }
-
-    async fn send(&self, request: Request) -> Result<(), SinkError> {
-        let attempt = self.counts.begin();
-        let keyed = request.headers().contains_key(header::IDEMPOTENCY_KEY);
-        let response = self.client.http.execute(request).await;
-        // A URL holds secrets, and reqwest's errors show it.
-        let response = response.map_err(|error| SinkError::unavailable(error.without_url()))?;
-        let status = response.status();
-        attempt.answered(status.as_u16());
-        let outcome = answer::outcome(status, response.headers(), keyed, SystemTime::now());
+        let outcome = first_of(aborted, self.send(message)).await;
         if matches!(&outcome, Err(error) if error.kind() == ErrorKind::Closed)
             && self.end(Life::Closed)
         {
-            tracing::warn!(endpoint = self.origin(), "the endpoint is gone for good: {status}");
+            tracing::warn!(endpoint = self.origin(), "the endpoint is gone for good");
         }
+        outcome
+    }
+
+    async fn send(&self, message: Message) -> Result<(), SinkError> {
+        let _slot = self.admission().await?;
+        let request = self.request(message)?;
+        let attempt = self.counts.begin();
+        let keyed = request.headers().contains_key(header::IDEMPOTENCY_KEY);
+        let response = self.execute(request).await?;
+        let status = response.status();
+        attempt.answered(status.as_u16());
+        let outcome = answer::outcome(status, response.headers(), keyed, SystemTime::now());
         answer::drain(response).await;
         outcome
     }
 
+    /// Waits until one more request may be sent, which ends when what is returned is dropped.
+    async fn admission(&self) -> Result<Option<SemaphorePermit<'_>>, SinkError> {
+        if !self.waits_for_admission() {
+            return Ok(None);
+        }
+        let admission = async {
+            let slot = self.client.slot().await;
+            if let Some(handshake) = &self.settings.handshake {
+                handshake.turn(self.ask()).await?;
+            }
+            Ok(slot)
+        };
+        let admission = clock::before(admission, clock::sleep(self.settings.timeout)).await;
+        admission.unwrap_or_else(|| {
+            Err(SinkError::unavailable("other requests took all the time that this one had"))
+        })
+    }
+
+    const fn waits_for_admission(&self) -> bool {
+        self.client.limits_requests() || self.settings.handshake.is_some()
+    }
+
+    /// Asks for consent.
+    async fn ask(&self) -> Result<(StatusCode, HeaderMap), SinkError> {
+        let response = self.execute(Handshake::request(self.empty_request())).await?;
+        let answer = (response.status(), response.headers().clone());
+        answer::drain(response).await;
+        Ok(answer)
+    }
+
+    async fn execute(&self, request: Request) -> Result<Response, SinkError> {
+        self.client.http.execute(request).await.map_err(|error| {
+            // A URL holds secrets, and reqwest's errors show it.
+            let error = error.without_url();
+            if Forbidden::is_behind(&error) {
+                return SinkError::rejected(error);
+            }
+            SinkError::unavailable(error)
+        })
+    }
+
+    fn empty_request(&self) -> Request {
+        self.template.try_clone().expect("the template has no body")
+    }
+
     fn request(&self, message: Message) -> Result<Request, SinkError> {
-        let mut request = self.template.try_clone().expect("the template has no body");
-        let rejected = |problem| SinkError::rejected(format!("a header of the event's: {problem}"));
+        if message.body.len() > self.settings.max_payload {
+            return Err(Unfit::error("the body is larger than the limit set for this endpoint"));
+        }
+        let message = match &self.settings.signer {
+            Some(signer) => signer.sign(message, SystemTime::now()).map_err(SinkError::rejected)?,
+            None => message,
+        };
+        let mut request = self.empty_request();
+        let rejected = |problem| Unfit::error(format!("a header of the event's: {problem}"));
         let mut own = HeaderMap::with_capacity(1 + message.headers.len());
         let (name, value) =
             header::parse(CONTENT_TYPE.as_str(), &message.content_type).map_err(rejected)?;

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use events_core::{AsyncSink, Close, Closing, ConfigError, Event, Sink, SinkError, park::block_on};
 use tokio::runtime::Handle;
 
-use crate::{Builder, Encode, HttpStats, Json, background, endpoint::Endpoint};
+use crate::{Builder, Encode, HttpStats, Json, background, endpoint::Endpoint, refusal::Unfit};
 
 /// Posts each event to an HTTP endpoint: one write, one request, one attempt.
 ///
@@ -19,6 +19,8 @@ use crate::{Builder, Encode, HttpStats, Json, background, endpoint::Endpoint};
 /// | no connection, no answer in time, a reset | `Unavailable`; the event may have arrived |
 /// | 410 | [`Closed`](events_core::ErrorKind::Closed), and so is every later write |
 /// | every other answer; 3xx is not followed | [`Rejected`](events_core::ErrorKind::Rejected) |
+///
+/// The source of such an error is a [`Refusal`](crate::Refusal), which has the status.
 ///
 /// [`close`](Close::close) waits for the requests in flight, at most their timeout;
 /// [`abort`](Close::abort) ends them at once, with `Closed`.
@@ -89,7 +91,7 @@ impl<F> HttpSink<F> {
     where
         F: Encode<E>,
     {
-        let message = self.format.encode(event).map_err(SinkError::rejected)?;
+        let message = self.format.encode(event).map_err(Unfit::error)?;
         Ok(Arc::clone(&self.endpoint).post(message))
     }
 }

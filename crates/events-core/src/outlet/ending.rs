@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Outlet, State};
+use super::{Outlet, State, settling::failures};
 use crate::{
     Closing, ErrorKind, Event, SinkError, Waiters, clock, feed::Chunk, isolate, seat::Seat,
     waiters::Ticket,
@@ -232,7 +232,7 @@ impl<E: Event + Clone> Outlet<E> {
         drop(state);
         for (chunk, from, to) in rest.parts {
             if from < to {
-                self.hand_over(&chunk.from(from)[..(to - from) as usize], &error);
+                self.hand_over(&failures(&chunk.from(from)[..(to - from) as usize], &error));
             }
         }
         self.handed_over();

@@ -11,21 +11,24 @@ impl<E: Event + Clone> Outlet<E> {
         if self.parts.cursor.publish() { self.attend() } else { Flow::Go }
     }
 
-    /// The sink refused these events for good.
+    /// The sink refused these events for good; of a batch perhaps only some, which it names.
     pub(crate) fn fail(&self, events: &[E], error: &SinkError) -> Flow {
-        let count = events.len() as u64;
+        let failures = failures(events, error);
+        let count = failures.len() as u64;
         let mut gone = error.kind() == ErrorKind::Closed;
-        let ours = self.claim(count, |state| {
+        let ours = self.claim(events.len() as u64, |state| {
             if state.aborted {
                 state.undelivered += count;
                 // An abort closes what is inside, which is no news of the destination.
                 gone = false;
             }
-            let kind = error.kind();
-            if state.aborted && matches!(kind, ErrorKind::Closed | ErrorKind::Undelivered) {
-                state.abandoned += count;
-            } else {
-                state.failed += count;
+            for (_, error) in &failures {
+                let given_up = matches!(error.kind(), ErrorKind::Closed | ErrorKind::Undelivered);
+                if state.aborted && given_up {
+                    state.abandoned += 1;
+                } else {
+                    state.failed += 1;
+                }
             }
             if gone {
                 let why = "the destination closed before its queue did";
@@ -39,7 +42,7 @@ impl<E: Event + Clone> Outlet<E> {
         if gone {
             self.begin_close();
         }
-        self.hand_over(events, error);
+        self.hand_over(&failures);
         self.handed_over();
         if gone {
             // What is behind a destination that is gone is given up, not offered to it: the worker
@@ -109,17 +112,18 @@ impl<E: Event + Clone> Outlet<E> {
         self.parts.cursor.is_called()
     }
 
-    /// Gives these events to the dead letter.
-    pub(super) fn hand_over(&self, events: &[E], error: &SinkError) {
+    /// Gives these events to the dead letter, each with its error.
+    pub(super) fn hand_over(&self, failures: &[(&E, &SinkError)]) {
+        let Some((_, first)) = failures.first() else { return };
         tracing::warn!(
             queue = self.name(),
-            count = events.len(),
-            kind = %error.kind(),
+            count = failures.len(),
+            kind = %first.kind(),
             "events were not delivered"
         );
         let Some(dead_letter) = &self.parts.dead_letter else { return };
         let seat = self.seat().id();
-        for event in events {
+        for &(event, error) in failures {
             let refused = isolate::call(seat, || {
                 dead_letter.write(&DeadLetter { event: event.clone(), error: error.clone() })
             });
@@ -135,4 +139,17 @@ impl<E> Outlet<E> {
     pub(super) fn seat(&self) -> Arc<Seat<E>> {
         Arc::clone(&self.state.lock().seat)
     }
+}
+
+/// The events that failed, each with its error: those that the error names, if it names any.
+pub(super) fn failures<'a, E>(
+    events: &'a [E],
+    error: &'a SinkError,
+) -> Vec<(&'a E, &'a SinkError)> {
+    let named = error.failures();
+    // A position beyond the events is a mistake of the sink's: then none of them can be trusted.
+    if named.is_empty() || named.iter().any(|(at, _)| *at >= events.len()) {
+        return events.iter().map(|event| (event, error)).collect();
+    }
+    named.iter().map(|(at, error)| (&events[*at], error)).collect()
 }

@@ -1,4 +1,4 @@
-use events_core::{Close, ErrorKind, Sink, SinkError, sink_fn};
+use events_core::{Bisect, Close, ErrorKind, Sink, SinkError, sink_fn};
 use events_durable::{Dead, DurableQueue, Spool, Stored, Which};
 use std::time::Duration;
 
@@ -105,6 +105,53 @@ fn an_event_that_no_longer_decodes_is_a_dead_letter_with_its_raw_bytes() {
     assert!(!letters[0].error().contains("hunter2"));
     assert!(!format!("{:?}", letters[0]).contains("hunter2"));
     assert_eq!(queue.stats().failed, 2);
+}
+
+#[test]
+fn of_a_batch_only_the_events_that_its_error_names_are_dead() {
+    let place = place();
+    queue(&place, Kept::default()).close().wait().unwrap();
+    place.tamper(
+        "INSERT INTO events (seq, id, written, event) VALUES
+             (1, 1, 0, '10'), (2, 2, 0, '\"two\"'), (3, 3, 0, '11'), (4, 4, 0, '12'), (5, 5, 0, '15')",
+    );
+    let kept = Kept::default();
+    let inner = kept.clone();
+    let even = sink_fn(move |batch: &[Stored<u64>]| {
+        let odd = batch.iter().any(|event| **event % 2 == 1);
+        if odd { Err(SinkError::rejected("odd")) } else { inner.write(batch) }
+    });
+    let queue = DurableQueue::<u64>::builder(&place.path).batch(5, Duration::from_mins(1));
+    let queue = queue.spawn(Bisect::new(even)).unwrap();
+    queue.flush().wait().unwrap();
+    let stats = queue.stats();
+    queue.close().wait().unwrap();
+    assert_eq!((stats.delivered, stats.failed, stats.pending), (2, 3, 0));
+    assert_eq!(kept.numbers(), [10, 12]);
+    let errors: Vec<_> = dead(&place).iter().map(|dead| dead.error().to_owned()).collect();
+    let decode = "the event does not decode: Data error at line 1, column 5";
+    assert_eq!(errors, [decode, "the event was rejected: odd", "the event was rejected: odd"]);
+    assert_eq!(place.ask::<u64>("SELECT count(*) FROM events"), 0);
+}
+
+#[test]
+fn amid_a_batch_what_a_destination_that_goes_has_not_taken_stays() {
+    let place = place();
+    let gone = sink_fn(|_: &[Stored<u64>]| {
+        let failures = vec![(1, SinkError::rejected("odd")), (2, SinkError::closed())];
+        Err(SinkError::of_batch(failures).unwrap())
+    });
+    let queue = DurableQueue::builder(&place.path).batch(3, Duration::from_hours(1));
+    let queue = queue.spawn(gone).unwrap();
+    for number in 0..3_u64 {
+        queue.write(&number).unwrap();
+    }
+    queue.close().wait().unwrap_err();
+    assert_eq!(dead(&place).len(), 1);
+    let kept = Kept::default();
+    let again = super::support::queue(&place, kept.clone());
+    again.close().wait().unwrap();
+    assert_eq!(kept.numbers(), [2]);
 }
 
 #[test]

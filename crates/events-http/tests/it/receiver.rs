@@ -28,6 +28,7 @@ impl Request {
 pub(crate) struct Receiver {
     address: SocketAddr,
     requests: mpsc::Receiver<Request>,
+    connections: mpsc::Receiver<()>,
     ended: mpsc::Receiver<io::Result<()>>,
 }
 
@@ -75,14 +76,20 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, ended) = mpsc::channel();
+        let (connect, connections) = mpsc::channel();
         let serve = Arc::new(serve);
         thread::spawn(move || {
             for (connection, stream) in listener.incoming().enumerate() {
+                let _ = connect.send(());
                 let (serve, tell) = (Arc::clone(&serve), tell.clone());
                 thread::spawn(move || tell.send(serve(stream.unwrap(), connection)));
             }
         });
-        Self { address, requests: mpsc::channel().1, ended }
+        Self { address, requests: mpsc::channel().1, connections, ended }
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// With a path and query that are nobody's business.
@@ -97,6 +104,15 @@ impl Receiver {
 
     pub(crate) fn has_more(&self) -> bool {
         self.requests.try_recv().is_ok()
+    }
+
+    /// Waits for the next connection.
+    pub(crate) fn connected(&self) {
+        self.connections.recv_timeout(Duration::from_mins(1)).expect("a connection");
+    }
+
+    pub(crate) fn has_connections(&self) -> bool {
+        self.connections.try_recv().is_ok()
     }
 
     /// Waits until a connection has ended: how its `serve` did.
