@@ -76,7 +76,7 @@ fn broadcast_in_task() {
     measured(&mut || {
         runtime.block_on(async {
             write_all(&all);
-            all.flush().await.expect("is delivered");
+            all.close().await.expect("is delivered");
         });
     });
     check(&sinks);
