@@ -6,11 +6,8 @@ mod event;
 pub mod fan_out;
 pub mod pipe;
 mod receiver;
-pub mod rows;
 mod runtime;
 mod sinks;
-pub mod table;
-pub mod targets;
 pub mod works;
 
 pub use event::Event;

@@ -18,15 +18,15 @@ impl Counter {
 
 impl Close for Counter {}
 
-impl Sink<Event> for Counter {
-    fn write(&self, _event: &Event) -> Result<(), SinkError> {
+impl<E: events_core::Event> Sink<E> for Counter {
+    fn write(&self, _event: &E) -> Result<(), SinkError> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 }
 
-impl AsyncSink<Event> for Counter {
-    async fn write(&self, event: &Event) -> Result<(), SinkError> {
+impl<E: events_core::Event> AsyncSink<E> for Counter {
+    async fn write(&self, event: &E) -> Result<(), SinkError> {
         Sink::write(self, event)
     }
 }

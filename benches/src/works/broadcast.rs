@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use events_broadcast::Broadcaster;
 use events_core::{Close, Sink};
+use tokio::runtime::Runtime;
 
 use crate::{
     Counter, Event, Round, Writer,
@@ -81,17 +82,8 @@ pub fn queued(subscribers: usize, events: usize) -> Vec<Contest> {
 
 fn flood<F: FanOut>(subscribers: usize, events: usize, writer: Writer) -> Contest {
     let prepare = move || -> Job {
-        let runtime = runtime();
-        let sinks: Vec<_> = (0..subscribers).map(|_| Arc::new(Counter::default())).collect();
-        let mut all = F::new(events);
-        {
-            let _inside = runtime.enter();
-            for sink in &sinks {
-                all.add(Arc::clone(sink));
-            }
-        }
+        let Stage { runtime, sinks, all } = Stage::<F>::set(subscribers, events);
         let event = Event::sample();
-        settle();
         Box::new(move || {
             writer.run(&runtime, async move {
                 for _ in 0..events {
@@ -107,6 +99,36 @@ fn flood<F: FanOut>(subscribers: usize, events: usize, writer: Writer) -> Contes
     };
     let work = format!("broadcast/{subscribers}/queued{}", suffix(writer));
     Contest::new(work, F::PEER, events, prepare)
+}
+
+/// What the writer pays, however long the delivery takes.
+pub fn write(subscribers: usize, events: usize) -> Vec<Contest> {
+    vec![
+        writes::<InTasks>(subscribers, events),
+        writes::<TokioBroadcast>(subscribers, events),
+        writes::<MpscEach>(subscribers, events),
+    ]
+}
+
+fn writes<F: FanOut>(subscribers: usize, events: usize) -> Contest {
+    let prepare = move || -> Job {
+        let Stage { runtime, sinks, all } = Stage::<F>::set(subscribers, events);
+        let event = Event::sample();
+        Box::new(move || {
+            let all = Writer::Inside.run(&runtime, async move {
+                for _ in 0..events {
+                    all.write(&event).await;
+                }
+                all
+            });
+            Box::new(move || {
+                runtime.block_on(all.close());
+                drop(runtime);
+                check(&sinks, events);
+            })
+        })
+    };
+    Contest::new(format!("broadcast/{subscribers}/write"), F::PEER, events, prepare)
 }
 
 /// One event at a time: the next is written when every sink has got the last.
@@ -152,6 +174,29 @@ fn rounds<F: FanOut>(subscribers: usize, events: usize, writer: Writer) -> Conte
     };
     let work = format!("broadcast/{subscribers}/sparse{}", suffix(writer));
     Contest::new(work, F::PEER, events, prepare)
+}
+
+/// A broadcast whose subscribers wait for its first event.
+struct Stage<F> {
+    runtime: Runtime,
+    sinks: Vec<Arc<Counter>>,
+    all: F,
+}
+
+impl<F: FanOut> Stage<F> {
+    fn set(subscribers: usize, events: usize) -> Self {
+        let runtime = runtime();
+        let sinks: Vec<_> = (0..subscribers).map(|_| Arc::new(Counter::default())).collect();
+        let mut all = F::new(events);
+        {
+            let _inside = runtime.enter();
+            for sink in &sinks {
+                all.add(Arc::clone(sink));
+            }
+        }
+        settle();
+        Self { runtime, sinks, all }
+    }
 }
 
 /// The seed's writer is a goroutine; a writer outside the runtime makes for a work of its own.

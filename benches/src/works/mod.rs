@@ -7,7 +7,7 @@ pub mod memory;
 mod queue;
 mod retry;
 
-pub use broadcast::{SPARSE, SUBSCRIBERS, direct, queued, sparse};
+pub use broadcast::{SPARSE, SUBSCRIBERS, direct, queued, sparse, write};
 pub use http::http;
 pub use queue::queue;
 pub use retry::retry;
@@ -31,6 +31,7 @@ pub fn all(share: usize) -> Vec<Contest> {
         let events = (TOTAL / subscribers).min(200_000).div_ceil(share);
         all.extend(direct(subscribers, events));
         all.extend(queued(subscribers, events));
+        all.extend(write(subscribers, events));
     }
     for subscribers in SPARSE {
         let events = (500_000 / subscribers).min(20_000).div_ceil(share);

@@ -1,14 +1,23 @@
 //! The family beside its rivals: the same works, back to back, as a table of ratios.
+#![expect(clippy::cast_precision_loss, reason = "figures are rounded to be read by people")]
 
-use std::{alloc::System, error::Error, path::PathBuf};
+mod charts;
+mod machine;
+mod report;
+mod rows;
+mod table;
+mod targets;
 
-use benches::{
-    rows::{self, Figure, Row},
-    table,
-    works::{self, memory},
+use std::{
+    alloc::System,
+    path::{Path, PathBuf},
 };
+
+use benches::works::{self, memory};
 use cap::Cap;
 use clap::Parser;
+
+use rows::{Figure, Row};
 
 /// Counts what is allocated, for one atomic operation an allocation; all peers pay it.
 #[global_allocator]
@@ -16,49 +25,62 @@ static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
 /// Does the same works with the events family and its rivals, and compares.
 ///
-/// Each figure is the median of some runs, set-up outside the clock, the flush of a close inside.
-/// Quote ratios from one sitting on one machine, never the figures alone.
+/// Each figure is the median of some runs, set-up off the clock, the flush of a close on it. Quote
+/// ratios from one sitting on one machine, never the figures alone.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
     /// Runs of each work; the median counts
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Only works, or `work peer`, whose name contains one of these
-    #[arg(long, value_name = "FILTER")]
+    /// Only what has one of these in its name, which is "work peer"
+    #[arg(long, value_name = "PART")]
     work: Vec<String>,
-    /// Does one of so many events only: to see that it works, not how fast
+    /// Writes one of so many events only: to see that it works, not how fast
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     share: u32,
     /// Prints one JSON object for each figure, and no table
     #[arg(long)]
     json: bool,
-    /// Rows of others, as printed with --json, to compare with
+    /// Compares with these figures of others too, as printed with --json
     #[arg(long, value_name = "FILE")]
     with: Vec<PathBuf>,
+    /// Measures nothing, and takes the figures from a file, as printed with --json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["work", "json"])]
+    from: Option<PathBuf>,
+    /// Writes BENCHMARKS.md and its charts
+    #[arg(long, conflicts_with_all = ["work", "json", "share"])]
+    write: bool,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let mut others = Vec::new();
     for path in &options.with {
         others.extend(rows::read(path)?);
     }
-    let mut rows = measure(&options)?;
+    let mut rows = match &options.from {
+        Some(path) => rows::read(path)?,
+        None => measure(&options)?,
+    };
+    let works: Vec<String> = rows::works(&rows).into_iter().map(Into::into).collect();
+    rows.extend(others.into_iter().filter(|row| works.contains(&row.work)));
+    if options.write {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        report::write(&rows, options.runs, &root)?;
+    }
     if !options.json {
-        let works: Vec<String> = rows::works(&rows).into_iter().map(Into::into).collect();
-        rows.extend(others.into_iter().filter(|row| works.contains(&row.work)));
         println!("{}\n\n{}", table::figures(&rows), table::targets(&rows));
     }
     Ok(())
 }
 
-fn measure(options: &Options) -> Result<Vec<Row>, Box<dyn Error>> {
+fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut keep = |work: &str, peer: &str, figure: &dyn Fn() -> Figure| {
         let name = format!("{work} {peer}");
         if !options.work.is_empty() && !options.work.iter().any(|part| name.contains(part)) {
-            return Ok(());
+            return anyhow::Ok(());
         }
         let row = Row { work: work.into(), peer: peer.into(), figure: figure() };
         if options.json {
@@ -67,9 +89,9 @@ fn measure(options: &Options) -> Result<Vec<Row>, Box<dyn Error>> {
             eprintln!("{name}: {}", row.figure);
         }
         rows.push(row);
-        Ok::<_, serde_json::Error>(())
+        Ok(())
     };
-    // First, since what the contests leave behind in caches of threads and runtimes weighs too.
+    // First, while nothing lies about in the caches of threads and runtimes.
     for weighing in memory::ALL {
         keep(weighing.work, weighing.peer, &|| {
             Figure::Size(weighing.bytes(&|| HEAP.allocated()) as u64)
@@ -77,8 +99,7 @@ fn measure(options: &Options) -> Result<Vec<Row>, Box<dyn Error>> {
     }
     for contest in works::all(options.share as usize) {
         keep(&contest.work, contest.peer, &|| {
-            let ns = contest.median(options.runs);
-            Figure::Time((ns * 10.0).round() / 10.0)
+            Figure::Time((contest.median(options.runs) * 10.0).round() / 10.0)
         })?;
     }
     Ok(rows)

@@ -2,13 +2,15 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use benches::works::SUBSCRIBERS;
+
 use crate::{
     rows::{OURS, Row, find, works},
     targets::TARGETS,
 };
 
 /// Each figure, and how many times as fast, or as small, ours is.
-pub fn figures(rows: &[Row]) -> String {
+pub(crate) fn figures(rows: &[Row]) -> String {
     let mut table = new(&["work", "peer", "figure", "ours is better by"]);
     for work in works(rows) {
         let ours = find(rows, work, OURS);
@@ -27,7 +29,7 @@ pub fn figures(rows: &[Row]) -> String {
 }
 
 /// What was aimed at, and what was reached.
-pub fn targets(rows: &[Row]) -> String {
+pub(crate) fn targets(rows: &[Row]) -> String {
     let mut table = new(&["work", "target", "reached", ""]);
     for target in TARGETS {
         for verdict in target.verdicts(rows) {
@@ -36,6 +38,25 @@ pub fn targets(rows: &[Row]) -> String {
         }
     }
     right(&mut table, &[2]);
+    table.to_string()
+}
+
+/// What one subscriber costs, to see whether it grows with their number.
+pub(crate) fn growth(rows: &[Row]) -> String {
+    let mut table = new(&["subscribers", "queued, each", "direct, each", "the write alone"]);
+    for subscribers in SUBSCRIBERS {
+        let figure = |kind: &str, share: usize| {
+            let figure = find(rows, &format!("broadcast/{subscribers}/{kind}"), OURS);
+            figure.map_or_else(String::new, |figure| figure.shared_by(share).to_string())
+        };
+        table.add_row([
+            subscribers.to_string(),
+            figure("queued", subscribers),
+            figure("direct", subscribers),
+            figure("write", 1),
+        ]);
+    }
+    right(&mut table, &[0, 1, 2, 3]);
     table.to_string()
 }
 
