@@ -16,7 +16,7 @@ use std::{
 
 use events_core::{
     Closing, ErrorKind, Event, Gate, Sink, SinkError, Stats, isolate,
-    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence},
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering},
 };
 
 use crate::SinkId;
@@ -32,7 +32,7 @@ pub(crate) struct Direct<E: ?Sized> {
     /// How many members there are, changes included.
     len: AtomicUsize,
     waiting: Mutex<VecDeque<(u64, Waker)>>,
-    /// How many wait, to be read without the lock.
+    /// How many wait, to be read without the lock. Changed by reads and writes in one alone.
     queue: AtomicUsize,
     tickets: AtomicU64,
     /// The members that the close closes, the same for every closer.
@@ -232,9 +232,9 @@ impl<E: ?Sized + Event> Direct<E> {
     /// Ends a turn: the next writer's begins.
     fn end(&self, turn: Turn<'_, E>) {
         drop(turn);
-        // Either this sees the writer that has just queued, or that writer sees the free turn.
-        fence(Ordering::SeqCst);
-        if self.queue.load(Ordering::Relaxed) > 0 {
+        // A read and write in one: it comes either after that of a writer that has just queued, and
+        // sees it, or before, and then that writer sees the free turn.
+        if self.queue.compare_exchange(0, 0, Ordering::AcqRel, Ordering::Acquire).is_err() {
             self.wake_next();
         }
     }
@@ -242,7 +242,7 @@ impl<E: ?Sized + Event> Direct<E> {
     fn wake_next(&self) {
         let mut waiting = self.waiting.lock();
         let next = waiting.pop_front();
-        self.queue.store(waiting.len(), Ordering::Relaxed);
+        self.queue.swap(waiting.len(), Ordering::AcqRel);
         drop(waiting);
         if let Some((_, waker)) = next {
             waker.wake();
@@ -256,7 +256,7 @@ impl<E: ?Sized + Event> Direct<E> {
         drop(registry);
         let mut waiting = self.waiting.lock();
         let all = std::mem::take(&mut *waiting);
-        self.queue.store(0, Ordering::Relaxed);
+        self.queue.swap(0, Ordering::AcqRel);
         drop(waiting);
         for (_, waker) in all {
             waker.wake();
@@ -334,8 +334,6 @@ impl<'a, E: ?Sized + Event> Place<'a, E> {
         direct.check_open()?;
         direct.check_wait()?;
         self.queue_up(cx.waker());
-        // Pairs with the fence at the end of a turn.
-        fence(Ordering::SeqCst);
         let Some(turn) = direct.turn.try_lock() else {
             // The close may have sent everybody away just before.
             direct.check_open()?;
@@ -361,7 +359,8 @@ impl<'a, E: ?Sized + Event> Place<'a, E> {
             waiting.push_back((ticket, waker.clone()));
             self.ticket = Some(ticket);
         }
-        direct.queue.store(waiting.len(), Ordering::Relaxed);
+        // Pairs with the read and write at the end of a turn.
+        direct.queue.swap(waiting.len(), Ordering::AcqRel);
     }
 
     /// Leaves the queue. False if it had been woken already, or never queued.
@@ -370,7 +369,7 @@ impl<'a, E: ?Sized + Event> Place<'a, E> {
         let mut waiting = self.direct.waiting.lock();
         let place = waiting.iter().position(|(other, _)| *other == ticket);
         let left = place.and_then(|place| waiting.remove(place));
-        self.direct.queue.store(waiting.len(), Ordering::Relaxed);
+        self.direct.queue.swap(waiting.len(), Ordering::AcqRel);
         drop(waiting);
         left.is_some()
     }

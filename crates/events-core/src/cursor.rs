@@ -23,6 +23,8 @@ pub struct Cursor {
     reached: AtomicU64,
     /// Where the account ends: only what lies before is to be delivered.
     stop: AtomicU64,
+    /// How far it has to come before it is to look after those who wait for that.
+    awaited: AtomicU64,
     bound: Option<u64>,
 }
 
@@ -34,6 +36,7 @@ impl Cursor {
             published: Position::new(at),
             reached: AtomicU64::new(at),
             stop: AtomicU64::new(u64::MAX),
+            awaited: AtomicU64::new(u64::MAX),
             bound,
         }
     }
@@ -55,10 +58,18 @@ impl Cursor {
 
     /// Publishes how many events are settled. True if somebody wants attention.
     pub fn publish(&self) -> bool {
-        match self.reached().saturating_sub(self.published()) {
-            0 => self.is_called(),
+        let reached = self.reached();
+        let called = match reached.saturating_sub(self.published()) {
+            0 => self.published.is_called(),
             count => self.published.advance(count),
-        }
+        };
+        called || reached >= self.awaited.load(Ordering::Relaxed)
+    }
+
+    /// Has itself looked after once it has come to `at`, and not before for that. Only the worker
+    /// does, when it looks after those who wait.
+    pub fn await_at(&self, at: u64) {
+        self.awaited.store(at, Ordering::Relaxed);
     }
 
     /// Asks for attention, and says how many settled events had been published then.
@@ -73,7 +84,7 @@ impl Cursor {
 
     /// Whether somebody wants attention.
     pub fn is_called(&self) -> bool {
-        self.published.is_called()
+        self.published.is_called() || self.reached() >= self.awaited.load(Ordering::Relaxed)
     }
 
     /// Where the account ends.

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -12,23 +12,33 @@ use std::{
 use crate::{Close, Closing, SinkError, sync::thread_local};
 
 thread_local! {
-    /// The deliveries whose sinks are being called on this thread, innermost last.
-    static RUNNING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// The delivery whose sink is being called on this thread; 0 is none.
+    static INNERMOST: Cell<usize> = const { Cell::new(0) };
+    /// Those whose sinks are in the middle of that call, outermost first.
+    static OUTER: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Marks a delivery as running on this thread until dropped.
-struct Running;
+struct Running {
+    outer: usize,
+}
 
 impl Running {
     fn enter(delivery: usize) -> Self {
-        RUNNING.with_borrow_mut(|running| running.push(delivery));
-        Self
+        let outer = INNERMOST.replace(delivery);
+        if outer != 0 {
+            OUTER.with_borrow_mut(|all| all.push(outer));
+        }
+        Self { outer }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        RUNNING.with_borrow_mut(Vec::pop);
+        INNERMOST.set(self.outer);
+        if self.outer != 0 {
+            OUTER.with_borrow_mut(Vec::pop);
+        }
     }
 }
 
@@ -37,12 +47,12 @@ impl Drop for Running {
 ///
 /// A delivery is named by an address that is its own while it lives.
 pub fn is_inside(delivery: usize) -> bool {
-    RUNNING.with_borrow(|running| running.contains(&delivery))
+    INNERMOST.get() == delivery || OUTER.with_borrow(|all| all.contains(&delivery))
 }
 
 /// Whether this very call comes from inside any sink that somebody delivers to.
 pub fn is_inside_any() -> bool {
-    RUNNING.with_borrow(|running| !running.is_empty())
+    INNERMOST.get() != 0
 }
 
 /// Calls a sink on behalf of `delivery`; a panic becomes an error.

@@ -6,11 +6,18 @@ use std::task::Waker;
 /// wake outside the lock costs one swap.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    wakers: Vec<Option<Waker>>,
-    /// Places that somebody has left.
-    free: Vec<usize>,
+    slots: Vec<Slot>,
+    /// The first of the free slots, each of which names the next; beyond the last if there is none.
+    free: usize,
+    sleeping: usize,
     /// How often all were taken: a ticket of an earlier round has been woken.
     round: u64,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Sleeping(Waker),
+    Free(usize),
 }
 
 /// A place among the [`Waiters`], kept by the one who sleeps.
@@ -23,28 +30,29 @@ pub struct Ticket {
 impl Waiters {
     /// Nobody.
     pub const fn new() -> Self {
-        Self { wakers: Vec::new(), free: Vec::new(), round: 0 }
+        Self { slots: Vec::new(), free: 0, sleeping: 0, round: 0 }
     }
 
     /// Whether nobody sleeps.
     pub const fn is_empty(&self) -> bool {
-        self.wakers.len() == self.free.len()
+        self.sleeping == 0
     }
 
     /// Has `waker` woken at the next change.
     pub fn register(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
-        if let Some(known) = self.place(*ticket) {
-            match known {
-                Some(known) => known.clone_from(waker),
-                None => *known = Some(waker.clone()),
-            }
+        if let Some(Slot::Sleeping(known)) = self.slot(*ticket) {
+            known.clone_from(waker);
             return;
         }
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.wakers.push(None);
-            self.wakers.len() - 1
-        });
-        self.wakers[place] = Some(waker.clone());
+        let place = self.free;
+        if let Some(Slot::Free(next)) = self.slots.get(place) {
+            self.free = *next;
+        } else {
+            self.slots.push(Slot::Free(place));
+            self.free = place + 1;
+        }
+        self.slots[place] = Slot::Sleeping(waker.clone());
+        self.sleeping += 1;
         *ticket = Some(Ticket { round: self.round, place });
     }
 
@@ -52,35 +60,39 @@ impl Waiters {
     /// lock: it may be the last to hold a task, and all that the task holds.
     pub fn cancel(&mut self, ticket: &mut Option<Ticket>) -> Option<Waker> {
         let ticket = ticket.take()?;
-        let left = self.place(Some(ticket))?.take();
-        self.free.push(ticket.place);
-        if self.is_empty() {
+        let next = self.free;
+        let slot = self.slot(Some(ticket))?;
+        let Slot::Sleeping(left) = std::mem::replace(slot, Slot::Free(next)) else { return None };
+        self.free = ticket.place;
+        self.sleeping -= 1;
+        if self.sleeping == 0 {
             // Nobody holds a ticket of this round any more.
-            self.wakers = Vec::new();
-            self.free = Vec::new();
+            self.slots = Vec::new();
+            self.free = 0;
         }
-        left
+        Some(left)
     }
 
     /// Takes all of them, to be woken once the lock is released.
     pub fn take(&mut self) -> Sleepers {
-        if !self.wakers.is_empty() {
+        if self.sleeping > 0 {
             self.round += 1;
-            self.free.clear();
         }
-        Sleepers(std::mem::take(&mut self.wakers))
+        self.free = 0;
+        self.sleeping = 0;
+        Sleepers(std::mem::take(&mut self.slots))
     }
 
-    fn place(&mut self, ticket: Option<Ticket>) -> Option<&mut Option<Waker>> {
+    fn slot(&mut self, ticket: Option<Ticket>) -> Option<&mut Slot> {
         let ticket = ticket.filter(|ticket| ticket.round == self.round)?;
-        self.wakers.get_mut(ticket.place)
+        self.slots.get_mut(ticket.place)
     }
 }
 
 /// Sleepers taken from the [`Waiters`].
 #[derive(Debug)]
 #[must_use = "they sleep until `wake` is called"]
-pub struct Sleepers(Vec<Option<Waker>>);
+pub struct Sleepers(Vec<Slot>);
 
 impl Sleepers {
     /// Nobody.
@@ -95,7 +107,11 @@ impl Sleepers {
 
     /// Wakes them all. Call it without holding a lock.
     pub fn wake(self) {
-        self.0.into_iter().flatten().for_each(Waker::wake);
+        for slot in self.0 {
+            if let Slot::Sleeping(waker) = slot {
+                waker.wake();
+            }
+        }
     }
 }
 
@@ -163,7 +179,7 @@ mod tests {
             std::mem::swap(&mut stays, &mut leaves);
             assert!(waiters.cancel(&mut leaves).is_some());
         }
-        assert_eq!(waiters.wakers.len(), 2);
+        assert_eq!(waiters.slots.len(), 2);
         assert!(waiters.cancel(&mut stays).is_some());
         assert!(waiters.is_empty());
     }

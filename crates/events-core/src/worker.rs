@@ -145,7 +145,12 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     }
 
     /// Delivers all there is and will be, then closes the sinks.
-    pub async fn run(mut self) {
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold the worker twice")]
+    pub fn run(mut self) -> impl Future<Output = ()> {
+        async move { self.deliver_all().await }
+    }
+
+    async fn deliver_all(&mut self) {
         if let Some(chunk) = self.begun.take() {
             self.pass(&chunk).await;
         }
@@ -258,7 +263,8 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         while let Some(index) = self.members.iter().take(rest).rposition(&is_done) {
             let member = Arc::make_mut(&mut self.members).swap_remove(index);
             rest = index;
-            self.finish(&member).await;
+            // Boxed, since it is the end, and its size would be the worker's all along.
+            Box::pin(self.finish(&member)).await;
         }
     }
 

@@ -92,12 +92,12 @@ impl<E: Event + Clone> Outlet<E> {
         self.parts.cursor.attended();
         let mut state = self.state.lock();
         let flushing = state.flushed(self.parts.cursor.reached());
+        self.parts.cursor.await_at(state.flush_at);
         let flow = state.flow();
-        let again = state.flush_at != u64::MAX || flow == Flow::Stop;
         drop(state);
         flushing.wake();
         let line = self.feed.admit();
-        if again || line {
+        if line || flow == Flow::Stop {
             self.parts.cursor.call();
         }
         flow
