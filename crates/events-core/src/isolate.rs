@@ -14,6 +14,9 @@ use crate::{Close, Closing, SinkError, sync::thread_local};
 thread_local! {
     /// The delivery whose sink is being called on this thread; 0 is none.
     static INNERMOST: Cell<usize> = const { Cell::new(0) };
+}
+
+thread_local! {
     /// Those whose sinks are in the middle of that call, outermost first.
     static OUTER: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
