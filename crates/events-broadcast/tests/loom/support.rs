@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use events_broadcast::Broadcaster;
-use events_core::{AsyncSink, Close, Closing, Sink, SinkError};
+use events_core::{AsyncSink, Close, Closing, Gate, Sink, SinkError};
 
 /// Tries all orders with at most so many preemptions: switches from a thread that could go on.
 pub(crate) fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
@@ -14,46 +14,43 @@ pub(crate) fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static
 
 /// What it got, in order. Its lock is a real one, since it is never held while threads meet.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    events: Vec<u64>,
-    closed: usize,
+pub(crate) struct Seen {
+    events: Mutex<Vec<u64>>,
+    gate: Gate,
 }
 
 impl Seen {
     pub(crate) fn events(&self) -> Vec<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).events.clone()
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn times_closed(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).closed
+    pub(crate) fn is_closed(&self) -> bool {
+        self.gate.check().is_err()
     }
 
-    fn see(&self, event: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).events.push(event);
+    fn see(&self, event: u64) -> Result<(), SinkError> {
+        self.gate.check()?;
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        Ok(())
     }
 }
 
 impl Close for Seen {
     fn close(&self) -> Closing<'_> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).closed += 1;
+        self.gate.close();
         Closing::done()
     }
 }
 
 impl Sink<u64> for Seen {
     fn write(&self, event: &u64) -> Result<(), SinkError> {
-        self.see(*event);
-        Ok(())
+        self.see(*event)
     }
 }
 
 impl AsyncSink<u64> for Seen {
     async fn write(&self, event: &u64) -> Result<(), SinkError> {
-        self.see(*event);
-        Ok(())
+        self.see(*event)
     }
 }
 

@@ -49,6 +49,9 @@ fn a_closer_takes_over_from_a_worker_that_delivers_after_all() {
     builder.check(|| {
         let [sink, dead] = [Arc::new(Seen::default()), Arc::new(Seen::default())];
         let feed = Arc::new(Feed::with_chunks(2));
+        let ends = Arc::new(Mutex::new(0));
+        let ended = Arc::clone(&ends);
+        let count_end = move |_: &Result<_, _>| *ended.lock().unwrap() += 1;
         let parts = OutletParts {
             sink: Arc::clone(&sink) as _,
             dead_letter: Some(Arc::clone(&dead) as _),
@@ -58,7 +61,7 @@ fn a_closer_takes_over_from_a_worker_that_delivers_after_all() {
             span: 1,
             disconnect: false,
             cursor: Arc::new(Cursor::new(0, None)),
-            on_end: None,
+            on_end: Some(Box::new(count_end)),
         };
         let deliver = Each(Arc::clone(&sink));
         let (outlet, worker) = Worker::new(feed.reader(None), deliver, Linger::NONE, parts);
@@ -70,6 +73,7 @@ fn a_closer_takes_over_from_a_worker_that_delivers_after_all() {
         outlet.give_up_rest("it takes too long");
         outlet.finish(None);
         worker.join().unwrap();
+        assert_eq!(*ends.lock().unwrap(), 1);
 
         let stats = outlet.stats();
         assert_eq!(stats.pending, 0, "{stats:?}");

@@ -15,8 +15,8 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug, Default)]
 pub struct Mutex<T> {
     inner: loom::sync::Mutex<T>,
-    /// Touched by every try, and by the release of a lock that was taken so. Loom does not see that
-    /// the outcome of a try depends on when the lock is released; it sees that this does.
+    /// Whether somebody has it who tried. In loom's own lock a try waits for one who was quicker,
+    /// and never sees an old state, as a real one may.
     tried: AtomicBool,
 }
 
@@ -27,15 +27,19 @@ impl<T> Mutex<T> {
     }
 
     /// Waits for the lock.
+    #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard { inner: self.inner.lock().expect("no panic under a lock"), tried: None }
     }
 
-    /// The lock, if nobody has it.
+    /// The lock, if nobody has it who tried; it waits for one who has waited for it himself.
+    #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.tried.load(Ordering::Relaxed);
-        let inner = self.inner.try_lock().ok()?;
-        Some(MutexGuard { inner, tried: Some(&self.tried) })
+        let Self { inner, tried } = self;
+        let ours = !tried.load(Ordering::Relaxed)
+            && tried.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        let inner = ours.then(|| inner.lock().expect("no panic under a lock"))?;
+        Some(MutexGuard { inner, tried: Some(tried) })
     }
 }
 
@@ -63,7 +67,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         if let Some(tried) = self.tried {
-            tried.store(true, Ordering::Relaxed);
+            tried.store(false, Ordering::Release);
         }
     }
 }
@@ -116,6 +120,7 @@ pub(crate) mod thread {
     pub(crate) struct Thread(Arc<Notify>);
 
     impl Thread {
+        #[track_caller]
         pub(crate) fn unpark(&self) {
             self.0.notify();
         }
@@ -125,6 +130,7 @@ pub(crate) mod thread {
         CURRENT.with(Thread::clone)
     }
 
+    #[track_caller]
     pub(crate) fn park() {
         current().0.wait();
     }
