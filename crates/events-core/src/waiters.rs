@@ -100,11 +100,6 @@ impl Sleepers {
         Self(Vec::new())
     }
 
-    /// Takes these along too.
-    pub fn extend(&mut self, more: Self) {
-        self.0.extend(more.0);
-    }
-
     /// Wakes them all. Call it without holding a lock.
     pub fn wake(self) {
         for slot in self.0 {

@@ -67,6 +67,21 @@ pub(super) enum Next<E> {
     End,
 }
 
+/// What an append leaves to be done once the lock is released.
+#[must_use = "somebody may sleep until it is done"]
+pub(super) struct Aftermath<E> {
+    sleepers: Sleepers,
+    unneeded: Unneeded<E>,
+}
+
+impl<E> Aftermath<E> {
+    /// Wakes who is to be woken, and drops what nobody needs.
+    pub(super) fn deal_with(self) {
+        self.sleepers.wake();
+        drop(self.unneeded);
+    }
+}
+
 /// Chunks that nobody needs any more; their events are dropped outside the lock.
 pub(super) type Unneeded<E> = Vec<Arc<Chunk<E>>>;
 
@@ -105,7 +120,9 @@ impl<E> Log<E> {
     }
 
     /// Takes one event in.
-    pub(super) fn append(&mut self, event: E) -> (Sleepers, Unneeded<E>) {
+    ///
+    /// Most of the time there is nothing to do afterwards, and then nothing to hand back.
+    pub(super) fn append(&mut self, event: E) -> Option<Aftermath<E>> {
         self.head += 1;
         if self.open.is_empty() {
             self.since = clock::now();
@@ -113,13 +130,17 @@ impl<E> Log<E> {
         }
         self.open.push(event);
         let ripe = self.open.len() >= self.wanted && !self.sleeping.is_empty();
+        let full = self.open.len() >= self.limit;
+        if !ripe && !full {
+            return None;
+        }
         let sleepers = if ripe { self.wake() } else { Sleepers::none() };
         let mut unneeded = Vec::new();
-        if self.open.len() >= self.limit {
+        if full {
             self.seal();
             self.trim(&mut unneeded);
         }
-        (sleepers, unneeded)
+        Some(Aftermath { sleepers, unneeded })
     }
 
     /// Takes the sleepers; those who come next wait for one event.

@@ -39,13 +39,12 @@ use std::{
 };
 
 pub use chunk::Chunk;
-use log::Log;
+use log::{Aftermath, Log};
 pub use reader::Reader;
 
 use crate::{
     Cursor, ErrorKind,
     sync::{Arc, AtomicU64, Mutex, Ordering},
-    waiters::Sleepers,
 };
 
 /// How many events at most share a chunk, unless they are large.
@@ -163,11 +162,12 @@ impl<E> Feed<E> {
             drop(event);
             return Ok(());
         }
-        let (sleepers, unneeded) = log.append(event);
+        let aftermath = log.append(event);
         self.head.store(log.head(), Ordering::Release);
         drop(log);
-        sleepers.wake();
-        drop(unneeded);
+        if let Some(aftermath) = aftermath {
+            aftermath.deal_with();
+        }
         Ok(())
     }
 
@@ -194,22 +194,18 @@ impl<E> Feed<E> {
     pub fn admit(&self) -> bool {
         let Some(room) = &self.room else { return false };
         let mut wake = Vec::new();
-        let mut unneeded = Vec::new();
+        let mut aftermaths = Vec::new();
         let mut log = self.log.lock();
-        let mut sleepers = Sleepers::none();
         while room.is_in(&log) {
             let Some((event, waker)) = log.line.admit() else { break };
-            let (woken, gone) = log.append(event);
+            aftermaths.extend(log.append(event));
             self.head.store(log.head(), Ordering::Release);
-            sleepers.extend(woken);
-            unneeded.push(gone);
             wake.push(waker);
         }
         let waiting = !log.line.is_empty();
         drop(log);
-        sleepers.wake();
+        aftermaths.into_iter().for_each(Aftermath::deal_with);
         wake.into_iter().for_each(Waker::wake);
-        drop(unneeded);
         waiting
     }
 
