@@ -42,21 +42,31 @@ impl Cursor {
     }
 
     /// How many events are settled.
+    #[inline]
     pub fn reached(&self) -> u64 {
         self.reached.load(Ordering::Acquire)
     }
 
     /// Settles `count` more. Only the worker does.
+    #[inline]
     pub fn settle(&self, count: u64) {
-        self.reached.store(self.reached.load(Ordering::Relaxed) + count, Ordering::Release);
+        self.settle_to(self.reached.load(Ordering::Relaxed) + count);
+    }
+
+    /// Settles all before sequence number `at`. Only the worker does, and knows where it stands.
+    #[inline]
+    pub fn settle_to(&self, at: u64) {
+        self.reached.store(at, Ordering::Release);
     }
 
     /// How many events are settled, as far as is published.
+    #[inline]
     pub fn published(&self) -> u64 {
         self.published.settled()
     }
 
     /// Publishes how many events are settled. True if somebody wants attention.
+    #[inline]
     pub fn publish(&self) -> bool {
         let reached = self.reached();
         let called = match reached.saturating_sub(self.published()) {
@@ -83,11 +93,19 @@ impl Cursor {
     }
 
     /// Whether somebody wants attention.
+    #[inline]
     pub fn is_called(&self) -> bool {
-        self.published.is_called() || self.reached() >= self.awaited.load(Ordering::Relaxed)
+        self.is_called_at(self.reached())
+    }
+
+    /// The same, asked by the worker, who knows that it stands at `at`.
+    #[inline]
+    pub fn is_called_at(&self, at: u64) -> bool {
+        self.published.is_called() || at >= self.awaited.load(Ordering::Relaxed)
     }
 
     /// Where the account ends.
+    #[inline]
     pub fn stop(&self) -> u64 {
         self.stop.load(Ordering::Acquire)
     }
@@ -98,11 +116,13 @@ impl Cursor {
     }
 
     /// How far it may lag behind the head; `None` is without end.
+    #[inline]
     pub const fn bound(&self) -> Option<u64> {
         self.bound
     }
 
     /// How many events it has to skip to be within its bound of `head` again.
+    #[inline]
     pub fn lag(&self, head: u64) -> u64 {
         self.bound.map_or(0, |bound| head.saturating_sub(self.reached()).saturating_sub(bound))
     }

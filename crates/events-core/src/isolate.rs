@@ -27,6 +27,7 @@ struct Running {
 }
 
 impl Running {
+    #[inline]
     fn enter(delivery: usize) -> Self {
         let outer = INNERMOST.replace(delivery);
         if outer != 0 {
@@ -37,6 +38,7 @@ impl Running {
 }
 
 impl Drop for Running {
+    #[inline]
     fn drop(&mut self) {
         INNERMOST.set(self.outer);
         if self.outer != 0 {
@@ -49,6 +51,7 @@ impl Drop for Running {
 /// delivery here would wait for the caller.
 ///
 /// A delivery is named by an address that is its own while it lives.
+#[inline]
 pub fn is_inside(delivery: usize) -> bool {
     INNERMOST.get() == delivery || OUTER.with_borrow(|all| all.contains(&delivery))
 }

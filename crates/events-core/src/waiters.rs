@@ -34,6 +34,7 @@ impl Waiters {
     }
 
     /// Whether nobody sleeps.
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.sleeping == 0
     }
@@ -96,6 +97,7 @@ pub struct Sleepers(Vec<Slot>);
 
 impl Sleepers {
     /// Nobody.
+    #[inline]
     pub const fn none() -> Self {
         Self(Vec::new())
     }

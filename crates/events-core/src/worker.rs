@@ -449,22 +449,31 @@ async fn deliver_run<E: Event + Clone, D: Deliver<E>>(
     prompt: bool,
 ) -> Flow {
     let Member { outlet, cursor, sink } = member;
+    // Kept here, since reading back at once what was just written would be what takes the time.
+    let mut at = cursor.reached();
     loop {
-        if cursor.bound().is_some() && outlet.skip_lag() == Flow::Stop {
-            return Flow::Stop;
+        if cursor.bound().is_some() {
+            if outlet.skip_lag() == Flow::Stop {
+                return Flow::Stop;
+            }
+            at = cursor.reached();
         }
-        let at = cursor.reached();
         let events = chunk.from(at);
         let left = cursor.stop().saturating_sub(at).min(events.len() as u64) as usize;
         if left == 0 {
             return member.publish();
         }
         let events = &events[..sink.span(left)];
-        let is_last = at + events.len() as u64 == chunk.end();
+        at += events.len() as u64;
+        let is_last = at == chunk.end();
         let flow = match sink.deliver(events).await {
             Ok(()) => {
-                cursor.settle(events.len() as u64);
-                if prompt || is_last || cursor.is_called() { member.publish() } else { Flow::Go }
+                cursor.settle_to(at);
+                if prompt || is_last || cursor.is_called_at(at) {
+                    member.publish()
+                } else {
+                    Flow::Go
+                }
             }
             Err(error) => outlet.fail(events, &error),
         };
