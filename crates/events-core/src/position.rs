@@ -19,13 +19,11 @@ impl Position {
 
     /// How many events have been settled.
     #[inline]
-    #[inline]
     pub fn settled(&self) -> u64 {
         self.0.load(Ordering::Acquire) >> 1
     }
 
     /// Settles `count` more. True if somebody wants attention.
-    #[inline]
     #[inline]
     pub fn advance(&self, count: u64) -> bool {
         self.0.fetch_add(count << 1, Ordering::AcqRel) & FLAG != 0
