@@ -16,8 +16,8 @@ use rusqlite::Connection;
 use crate::contest::{Contest, Job};
 
 /// What is written: a notification of 256 bytes, as JSON.
-fn event() -> String {
-    "x".repeat(254)
+fn event() -> Arc<str> {
+    "x".repeat(254).into()
 }
 
 /// So many writers write to one file, together `events` events, each on the disk before its
@@ -38,13 +38,13 @@ trait Spool: Send + Sync + Sized + 'static {
 
     fn open(path: &Path, writers: usize) -> Self;
 
-    fn write(&self, event: &String);
+    fn write(&self, event: &Arc<str>);
 
     /// Delivers what has been written, if it does that at all.
     fn close(self) {}
 }
 
-struct Ours(DurableQueue<String>);
+struct Ours(DurableQueue<Arc<str>>);
 
 impl Spool for Ours {
     const PEER: &'static str = "events";
@@ -54,7 +54,7 @@ impl Spool for Ours {
         Self(DurableQueue::spawn(Discard::new(), path).expect("a file"))
     }
 
-    fn write(&self, event: &String) {
+    fn write(&self, event: &Arc<str>) {
         self.0.write(event).expect("an open queue");
     }
 
@@ -78,7 +78,7 @@ impl Spool for Append {
         Self { file: Mutex::default(), disk, round: Barrier::new(writers) }
     }
 
-    fn write(&self, event: &String) {
+    fn write(&self, event: &Arc<str>) {
         self.file.lock().expect("no panic").extend_from_slice(event.as_bytes());
         if self.round.wait().is_leader() {
             let group = std::mem::take(&mut *self.file.lock().expect("no panic"));
@@ -100,7 +100,7 @@ impl Spool for Alone {
         Self(Mutex::new(File::create(path).expect("a file")))
     }
 
-    fn write(&self, event: &String) {
+    fn write(&self, event: &Arc<str>) {
         let mut file = self.0.lock().expect("no panic");
         file.write_all(event.as_bytes()).expect("a disk");
         file.sync_data().expect("a disk");
@@ -121,11 +121,11 @@ impl Spool for ByHand {
         Self(Mutex::new(connection))
     }
 
-    fn write(&self, event: &String) {
+    fn write(&self, event: &Arc<str>) {
         let connection = self.0.lock().expect("no panic");
         let mut insert =
             connection.prepare_cached("INSERT INTO events VALUES (?1)").expect("a table");
-        insert.execute([event]).expect("a disk");
+        insert.execute([&**event]).expect("a disk");
     }
 }
 
@@ -141,7 +141,7 @@ impl Spool for Fifo {
         Self(Mutex::new(file))
     }
 
-    fn write(&self, event: &String) {
+    fn write(&self, event: &Arc<str>) {
         self.0.lock().expect("no panic").add(event.as_bytes()).expect("a disk");
     }
 }
