@@ -2,12 +2,14 @@
 #![expect(clippy::missing_panics_doc, reason = "a contest that goes wrong ends the program")]
 
 mod broadcast;
+mod durable;
 mod http;
 pub mod memory;
 mod queue;
 mod retry;
 
 pub use broadcast::{SPARSE, SUBSCRIBERS, direct, queued, sparse, write};
+pub use durable::durable;
 pub use http::http;
 pub use queue::queue;
 pub use retry::retry;

@@ -119,9 +119,8 @@ impl Committer {
         let written = now();
         let first = store.next_seq;
         let transaction = store.connection.transaction()?;
-        for (seq, write) in (first..).zip(&work.writes) {
-            store::insert(&transaction, seq, written, &write.text)?;
-        }
+        let texts = work.writes.iter().map(|write| &*write.text);
+        store::insert(&transaction, first, written, texts)?;
         for seqs in &work.done.gone {
             store::delete(&transaction, seqs)?;
         }
@@ -135,7 +134,9 @@ impl Committer {
         if !work.done.is_empty() && store::nth_after(&transaction, 0, 0)?.is_none() {
             store::remember_last(&transaction, first + work.writes.len() as u64 - 1)?;
         }
-        change.used = store::size(&transaction)?.0;
+        if self.desk.policy.max_size < u64::MAX {
+            change.used = store::size(&transaction)?.0;
+        }
         transaction.commit()?;
         Ok(change)
     }

@@ -131,10 +131,18 @@ pub(crate) fn bytes_of<'a>(row: &'a SqlRow<'_>, column: usize) -> Result<&'a [u8
     Ok(row.get_ref(column)?.as_bytes().unwrap_or_default())
 }
 
-pub(crate) fn insert(connection: &Connection, seq: u64, written: u64, text: &str) -> Result<()> {
-    connection
-        .prepare_cached("INSERT INTO events (seq, id, written, event) VALUES (?1, ?1, ?2, ?3)")?
-        .execute(params![seq, written, text])?;
+/// Adds events in this order, the first at the place `first`.
+pub(crate) fn insert<'a>(
+    connection: &Connection,
+    first: u64,
+    written: u64,
+    texts: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    let mut insert = connection
+        .prepare_cached("INSERT INTO events (seq, id, written, event) VALUES (?1, ?1, ?2, ?3)")?;
+    for (seq, text) in (first..).zip(texts) {
+        insert.execute(params![seq, written, text])?;
+    }
     Ok(())
 }
 
