@@ -6,6 +6,7 @@ mod closing;
 mod contract;
 mod deadline;
 mod delivery;
+mod gone;
 mod overflow;
 mod support;
 mod tasks;
