@@ -1,14 +1,10 @@
-use std::{fmt, marker::PhantomData, sync::Arc, thread, time::Duration};
+use std::{fmt, hash::Hash, marker::PhantomData, sync::Arc, time::Duration};
 
 use events_core::{
-    AsyncSink, Batches, Blocking, Close, ConfigError, Cursor, DeadLetter, Deliver, Each, Event,
-    Linger, OutletParts, Overflow, Sink, Worker, feed::Feed, park::block_on,
+    AsyncSink, Batches, Blocking, ConfigError, DeadLetter, Each, Event, Linger, Overflow, Sink,
 };
 
-use crate::Queue;
-
-/// A batch that waits longer than this for more events has been misconfigured.
-const LONGEST_LINGER: Duration = Duration::from_hours(24);
+use crate::{Queue, lanes::Route, start::drive};
 
 /// The sink is written to one event at a time: a sink of `E`.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +17,8 @@ pub enum Batching {}
 /// Sets up a [`Queue`].
 ///
 /// # Default
-/// Unbounded; with a capacity, writers wait for room ([`Overflow::Block`]). One event at a time.
-/// No dead letter: what cannot be delivered is counted and told through `tracing`.
+/// Unbounded; with a capacity, writers wait for room ([`Overflow::Block`]). One event at a time, in
+/// one lane. No dead letter: what cannot be delivered is counted and told through `tracing`.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -45,12 +41,21 @@ pub enum Batching {}
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Builder<E, M> {
-    name: Arc<str>,
-    capacity: Option<usize>,
-    overflow: Option<Overflow>,
-    linger: Option<Linger>,
-    dead_letter: Option<Arc<dyn Sink<DeadLetter<E>>>>,
+    pub(crate) name: Arc<str>,
+    pub(crate) capacity: Option<usize>,
+    pub(crate) overflow: Option<Overflow>,
+    pub(crate) linger: Option<Linger>,
+    pub(crate) split: Option<Split<E>>,
+    pub(crate) dead_letter: Option<Arc<dyn Sink<DeadLetter<E>>>>,
     mode: PhantomData<fn() -> M>,
+}
+
+/// Parallel delivery.
+pub(crate) struct Split<E> {
+    /// The method that asked for it.
+    pub(crate) setting: &'static str,
+    pub(crate) lanes: usize,
+    pub(crate) route: Route<E>,
 }
 
 impl<E: Event + Clone> Builder<E, Single> {
@@ -60,6 +65,7 @@ impl<E: Event + Clone> Builder<E, Single> {
             capacity: None,
             overflow: None,
             linger: None,
+            split: None,
             dead_letter: None,
             mode: PhantomData,
         }
@@ -68,25 +74,26 @@ impl<E: Event + Clone> Builder<E, Single> {
     /// Writes to a sink of `[E]`, up to `max` events at a time; an event waits at most `linger`
     /// for others to join it, not at all if that is zero.
     ///
-    /// A batch succeeds or fails as one.
+    /// A batch succeeds or fails as one. With [`lanes`](Self::lanes), its events are of one lane.
     pub fn batch(self, max: usize, linger: Duration) -> Builder<E, Batching> {
         Builder {
             name: self.name,
             capacity: self.capacity,
             overflow: self.overflow,
             linger: Some(Linger { events: max, limit: linger }),
+            split: self.split,
             dead_letter: self.dead_letter,
             mode: PhantomData,
         }
     }
 
-    /// Starts a thread that delivers to `sink`.
+    /// Starts a thread, or one for each lane, that delivers to `sink`.
     ///
     /// # Errors
     /// A setting that makes no sense, or a thread that could not be started.
     pub fn spawn(self, sink: impl Sink<E> + 'static) -> Result<Queue<E>, ConfigError> {
         let sink = Arc::new(sink);
-        self.start_thread(Arc::clone(&sink) as _, Each(Blocking(sink)))
+        self.start_threads(Arc::clone(&sink) as _, Each(Blocking(sink)))
     }
 
     /// The queue, and a future that delivers to `sink`: see [`Queue::pair`].
@@ -98,32 +105,30 @@ impl<E: Event + Clone> Builder<E, Single> {
         sink: impl AsyncSink<E> + 'static,
     ) -> Result<(Queue<E>, impl Future<Output = ()> + Send + 'static), ConfigError> {
         let sink = Arc::new(sink);
-        let (queue, worker) = self.build(Arc::clone(&sink) as _, Each(sink), true)?;
-        Ok((queue, worker.run()))
+        let (queue, workers) = self.build(Arc::clone(&sink) as _, Each(sink), true)?;
+        Ok((queue, drive(workers)))
     }
 
-    /// Spawns a task on the current tokio runtime that delivers to `sink`.
+    /// Spawns a task, or one for each lane, on the current tokio runtime that delivers to `sink`.
     ///
     /// # Errors
     /// A setting that makes no sense, or no runtime.
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn spawn_tokio(self, sink: impl AsyncSink<E> + 'static) -> Result<Queue<E>, ConfigError> {
-        let runtime = current_runtime()?;
-        let (queue, worker) = self.pair(sink)?;
-        runtime.spawn(worker);
-        Ok(queue)
+        let sink = Arc::new(sink);
+        self.start_tasks(Arc::clone(&sink) as _, Each(sink))
     }
 }
 
 impl<E: Event + Clone> Builder<E, Batching> {
-    /// Starts a thread that delivers batches to `sink`.
+    /// Starts a thread, or one for each lane, that delivers batches to `sink`.
     ///
     /// # Errors
     /// A setting that makes no sense, or a thread that could not be started.
     pub fn spawn(self, sink: impl Sink<[E]> + 'static) -> Result<Queue<E>, ConfigError> {
         let sink = Arc::new(sink);
-        self.start_thread(Arc::clone(&sink) as _, Batches(Blocking(sink)))
+        self.start_threads(Arc::clone(&sink) as _, Batches(Blocking(sink)))
     }
 
     /// The queue, and a future that delivers batches to `sink`: see [`Queue::pair`].
@@ -135,26 +140,25 @@ impl<E: Event + Clone> Builder<E, Batching> {
         sink: impl AsyncSink<[E]> + 'static,
     ) -> Result<(Queue<E>, impl Future<Output = ()> + Send + 'static), ConfigError> {
         let sink = Arc::new(sink);
-        let (queue, worker) = self.build(Arc::clone(&sink) as _, Batches(sink), true)?;
-        Ok((queue, worker.run()))
+        let (queue, workers) = self.build(Arc::clone(&sink) as _, Batches(sink), true)?;
+        Ok((queue, drive(workers)))
     }
 
-    /// Spawns a task on the current tokio runtime that delivers batches to `sink`.
+    /// Spawns a task, or one for each lane, on the current tokio runtime that delivers batches to
+    /// `sink`.
     ///
     /// # Errors
     /// A setting that makes no sense, or no runtime.
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn spawn_tokio(self, sink: impl AsyncSink<[E]> + 'static) -> Result<Queue<E>, ConfigError> {
-        let runtime = current_runtime()?;
-        let (queue, worker) = self.pair(sink)?;
-        runtime.spawn(worker);
-        Ok(queue)
+        let sink = Arc::new(sink);
+        self.start_tasks(Arc::clone(&sink) as _, Batches(sink))
     }
 }
 
 impl<E: Event + Clone, M> Builder<E, M> {
-    /// What to call the queue in traces, and its thread.
+    /// What to call the queue in traces, and its thread; those of several lanes are numbered.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
         self
@@ -163,6 +167,56 @@ impl<E: Event + Clone, M> Builder<E, M> {
     /// At most this many events are pending, waiting or being delivered; at least 1.
     pub fn capacity(mut self, events: usize) -> Self {
         self.capacity = Some(events);
+        self
+    }
+
+    /// Delivers to the sink `lanes` events at a time, and events with the same `key` one after the
+    /// other, in the order in which they were written.
+    ///
+    /// Each lane is a queue of its own with a worker of its own, in front of the one sink. The key's
+    /// hash alone, always the same for the same key, says which lane an event goes to. So a slow
+    /// event holds up those behind it in its lane, whatever their keys, and no other lane; and few
+    /// keys, or one frequent one, leave lanes idle. The key is taken on the writer's thread, at
+    /// each write.
+    ///
+    /// A [`capacity`](Self::capacity) is the whole queue's and is divided evenly: a lane is full
+    /// when its share is taken, and the overflow policy applies to it. Figures, flush, close and
+    /// abort are the whole queue's. The sink is closed once, after the last lane has ended; one
+    /// that answers `Closed` in one lane closes all of them.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use events_core::{Close, Memory, Sink};
+    /// use events_queue::Queue;
+    ///
+    /// let memory = Arc::new(Memory::new());
+    /// let queue = Queue::builder().lanes(4, |event: &(u32, u32)| event.0).spawn(memory.clone())?;
+    /// for step in 0..10 {
+    ///     queue.write(&(7, step))?;
+    ///     queue.write(&(8, step))?;
+    /// }
+    /// queue.close().wait()?;
+    /// let events = memory.take();
+    /// let of_7: Vec<_> = events.iter().filter(|event| event.0 == 7).collect();
+    /// assert!(events.len() == 20 && of_7.is_sorted());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lanes<K: Hash>(
+        mut self,
+        lanes: usize,
+        key: impl Fn(&E) -> K + Send + Sync + 'static,
+    ) -> Self {
+        self.split = Some(Split { setting: "lanes", lanes, route: Route::by_key(key) });
+        self
+    }
+
+    /// Delivers to the sink `events` at a time, in no order among them.
+    ///
+    /// As [`lanes`](Self::lanes), but an event goes to the lane with the most room when it is
+    /// written: a queue is full when all of its lanes are. It stays in its lane, where a slow event
+    /// before it delays it; and a writer that waits for room waits for that lane's.
+    pub fn concurrency(mut self, events: usize) -> Self {
+        self.split = Some(Split { setting: "concurrency", lanes: events, route: Route::by_room() });
         self
     }
 
@@ -180,90 +234,6 @@ impl<E: Event + Clone, M> Builder<E, M> {
         self.dead_letter = Some(Arc::new(sink));
         self
     }
-
-    fn start_thread<D: Deliver<E> + 'static>(
-        self,
-        sink: Arc<dyn Close>,
-        deliver: D,
-    ) -> Result<Queue<E>, ConfigError> {
-        let thread = thread::Builder::new().name(self.name.to_string());
-        let (queue, worker) = self.build(sink, deliver, false)?;
-        thread.spawn(move || block_on(worker.run())).map_err(|error| {
-            ConfigError::new("spawn", format!("could not start a thread: {error}"))
-        })?;
-        Ok(queue)
-    }
-
-    fn build<D: Deliver<E>>(
-        self,
-        sink: Arc<dyn Close>,
-        deliver: D,
-        driven_by_future: bool,
-    ) -> Result<(Queue<E>, Worker<E, D>), ConfigError> {
-        let overflow = self.check()?;
-        let capacity = self.capacity.unwrap_or(usize::MAX);
-        let linger = self.linger.map_or(Linger::NONE, |linger| Linger {
-            // A full queue has no more to wait for.
-            events: if linger.limit.is_zero() { 1 } else { linger.events.min(capacity) },
-            limit: linger.limit,
-        });
-        let span = self.linger.map_or(1, |linger| linger.events.min(capacity));
-        // A chunk is what is kept until all of it is delivered, and it is what a batch is cut from.
-        let chunk = self.linger.map_or(Feed::<E>::CHUNK, |linger| linger.events).min(capacity);
-
-        let capacity = self.capacity.map(|capacity| capacity as u64);
-        let bound = capacity.filter(|_| overflow == Overflow::DropOldest);
-        let cursor = Arc::new(Cursor::new(0, bound));
-        let mut feed = Feed::with_chunks(chunk);
-        if let (Some(capacity), None) = (capacity, bound) {
-            feed = feed.bounded(capacity, Arc::clone(&cursor));
-        }
-        let reader = Arc::new(feed).reader(bound);
-        let parts = OutletParts {
-            sink,
-            dead_letter: self.dead_letter,
-            name: self.name,
-            owns_feed: true,
-            driven_by_future,
-            span: span as u64,
-            disconnect: false,
-            cursor,
-            on_end: None,
-        };
-        let (outlet, worker) = Worker::new(reader, deliver, linger, parts);
-        Ok((Queue::new(outlet, overflow), worker))
-    }
-
-    fn check(&self) -> Result<Overflow, ConfigError> {
-        let refuse = |setting, problem: &str| Err(ConfigError::new(setting, problem));
-        if self.name.contains('\0') {
-            return refuse("name", "must not contain a NUL byte");
-        }
-        if self.capacity == Some(0) {
-            return refuse("capacity", "must be at least 1, was 0");
-        }
-        if self.overflow.is_some() && self.capacity.is_none() {
-            return refuse("overflow", "needs a capacity, without which the queue is never full");
-        }
-        if self.overflow == Some(Overflow::BlockFor(Duration::ZERO)) {
-            return refuse("overflow", "must block for more than zero; use Overflow::Reject");
-        }
-        if let Some(Linger { events, limit }) = self.linger {
-            if events == 0 {
-                return refuse("batch", "must hold at least 1 event, was 0");
-            }
-            if limit > LONGEST_LINGER {
-                return refuse("batch", "must not linger for more than a day");
-            }
-        }
-        Ok(self.overflow.unwrap_or_default())
-    }
-}
-
-#[cfg(feature = "tokio")]
-fn current_runtime() -> Result<tokio::runtime::Handle, ConfigError> {
-    tokio::runtime::Handle::try_current()
-        .map_err(|_| ConfigError::new("spawn_tokio", "must be called inside a tokio runtime"))
 }
 
 impl<E, M> fmt::Debug for Builder<E, M> {
@@ -273,6 +243,7 @@ impl<E, M> fmt::Debug for Builder<E, M> {
             .field("capacity", &self.capacity)
             .field("overflow", &self.overflow)
             .field("linger", &self.linger)
+            .field("lanes", &self.split.as_ref().map_or(1, |split| split.lanes))
             .field("dead_letter", &self.dead_letter.is_some())
             .finish()
     }

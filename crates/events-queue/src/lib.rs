@@ -3,7 +3,10 @@
 
 mod builder;
 mod channel;
+mod lanes;
 mod queue;
+mod shared_close;
+mod start;
 
 pub use builder::{Batching, Builder, Single};
 pub use channel::ChannelSink;

@@ -63,8 +63,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How a sink is made and written to, and what is expected of it. See the [module](self).
 ///
 /// # Default
-/// Nothing is observed but at the [`Destination`]; every accepted event must arrive; futures are
-/// driven by [`park::block_on`]; the patience is 30 seconds a rule.
+/// Nothing is observed but at the [`Destination`]; every accepted event must arrive, in its writer's
+/// order; futures are driven by [`park::block_on`]; the patience is 30 seconds a rule.
 #[must_use = "`run` runs the suite"]
 pub struct Suite<S> {
     kit: Kit<S>,
@@ -86,6 +86,7 @@ struct Kit<S> {
     drive: Box<Drive>,
     hands_on: bool,
     lossy: bool,
+    unordered: bool,
 }
 
 impl<S: Close + 'static> Suite<S> {
@@ -160,6 +161,12 @@ impl<S: Close + 'static> Suite<S> {
         self
     }
 
+    /// The sink works on several events at once and keeps no order among them.
+    pub fn unordered(mut self) -> Self {
+        self.kit.unordered = true;
+        self
+    }
+
     /// Drives the futures of an asynchronous sink that needs a runtime, for one
     /// `move |future| runtime.block_on(future)`.
     pub fn driven_by(
@@ -216,6 +223,7 @@ impl<S: Close + 'static> Suite<S> {
             drive: Box::new(|future| park::block_on(future)),
             hands_on: false,
             lossy: false,
+            unordered: false,
         };
         Self { kit, patience: PATIENCE }
     }
@@ -267,6 +275,7 @@ impl<S> fmt::Debug for Suite<S> {
         f.debug_struct("Suite")
             .field("sink", &std::any::type_name::<S>())
             .field("lossy", &self.kit.lossy)
+            .field("unordered", &self.kit.unordered)
             .field("patience", &self.patience)
             .finish_non_exhaustive()
     }

@@ -201,6 +201,19 @@ fn a_sink_that_loses_repeats_reorders_or_lies_is_found() {
 }
 
 #[test]
+fn order_counts_unless_told_otherwise_and_nothing_else_is_let_pass() {
+    let suite = |fault| {
+        let suite = Suite::sink(move || Faulty::new(fault), |number| number);
+        suite.observed(|sink| sink.committed.lock().clone()).unordered()
+    };
+    suite(Fault::Reorders).run();
+    for fault in [Fault::LosesOne, Fault::KeepsTwice, Fault::RefusesYetKeeps] {
+        let found = failure(|| suite(fault).run());
+        assert!(found.starts_with("each accepted event is committed once"), "{found}");
+    }
+}
+
+#[test]
 fn a_sink_that_accepts_after_its_close_is_found() {
     assert_found(Fault::AcceptsAfterClose, "after a close, every write is `Closed`");
     assert_found(Fault::AcceptsByChance, "after a close, every write is `Closed`");

@@ -1,13 +1,30 @@
-//! Writers that wait for room, each with its event, first come first served.
-
 use std::{
     collections::VecDeque,
+    fmt,
     task::{Poll, Waker},
 };
 
-/// The events stand in line themselves: whoever makes room moves the first one into the log and
-/// wakes its writer, so no freed slot is promised to a writer that has gone away.
-pub(super) struct Line<E> {
+/// Writers that wait for room, each with its event, first come first served; lives under the lock
+/// that guards the room.
+///
+/// The events stand in line themselves: whoever makes room takes the first one in and wakes its
+/// writer, so no freed slot is promised to a writer that has gone away. Where it is the writer
+/// itself that is let in, it stands in line with nothing, `()`, and gives its slot back if it has
+/// gone away since.
+///
+/// ```
+/// use events_core::feed::Line;
+/// use std::task::{Poll, Waker};
+///
+/// let mut line = Line::new();
+/// let [first, second] = ["one", "two"].map(|event| line.join(event, Waker::noop().clone()));
+/// let (event, waker) = line.admit().expect("somebody waits");
+/// assert_eq!(event, "one");
+/// waker.wake();
+/// assert_eq!(line.poll(first, Waker::noop()), Poll::Ready(true));
+/// assert_eq!(line.poll(second, Waker::noop()), Poll::Pending);
+/// ```
+pub struct Line<E> {
     waiting: VecDeque<Waiting<E>>,
     /// The number of the next writer to join.
     next: u64,
@@ -21,17 +38,30 @@ struct Waiting<E> {
     waker: Waker,
 }
 
+impl<E> Default for Line<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<E> Line<E> {
-    pub(super) const fn new() -> Self {
+    /// Nobody.
+    pub const fn new() -> Self {
         Self { waiting: VecDeque::new(), next: 0, admitted: 0 }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Joins the end; the number to ask and leave with.
-    pub(super) fn join(&mut self, event: E, waker: Waker) -> u64 {
+    pub fn join(&mut self, event: E, waker: Waker) -> u64 {
         let number = self.next;
         self.next += 1;
         self.waiting.push_back(Waiting { number, event, waker });
@@ -39,14 +69,14 @@ impl<E> Line<E> {
     }
 
     /// Lets the first one in: its event, and whom to wake.
-    pub(super) fn admit(&mut self) -> Option<(E, Waker)> {
+    pub fn admit(&mut self) -> Option<(E, Waker)> {
         let Waiting { number, event, waker } = self.waiting.pop_front()?;
         self.admitted = number + 1;
         Some((event, waker))
     }
 
     /// Whether writer `number` has been let in; false if the line was cleared before.
-    pub(super) fn poll(&mut self, number: u64, waker: &Waker) -> Poll<bool> {
+    pub fn poll(&mut self, number: u64, waker: &Waker) -> Poll<bool> {
         if let Some(place) = self.place(number) {
             self.waiting[place].waker.clone_from(waker);
             return Poll::Pending;
@@ -55,23 +85,29 @@ impl<E> Line<E> {
     }
 
     /// Whether writer `number`, who is not in line any more, has been let in.
-    pub(super) fn was_admitted(&self, number: u64) -> bool {
+    pub fn was_admitted(&self, number: u64) -> bool {
         number < self.admitted
     }
 
     /// Takes the event of writer `number` back, unless it has been let in already, with the waker
     /// for the caller to drop outside the lock.
-    pub(super) fn leave(&mut self, number: u64) -> Option<(E, Waker)> {
+    pub fn leave(&mut self, number: u64) -> Option<(E, Waker)> {
         let place = self.place(number)?;
         self.waiting.remove(place).map(|waiting| (waiting.event, waiting.waker))
     }
 
     /// Sends everybody away.
-    pub(super) fn clear(&mut self) -> Vec<(E, Waker)> {
+    pub fn clear(&mut self) -> Vec<(E, Waker)> {
         self.waiting.drain(..).map(|waiting| (waiting.event, waiting.waker)).collect()
     }
 
     fn place(&self, number: u64) -> Option<usize> {
         self.waiting.binary_search_by_key(&number, |waiting| waiting.number).ok()
+    }
+}
+
+impl<E> fmt::Debug for Line<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("waiting", &self.waiting.len()).finish_non_exhaustive()
     }
 }

@@ -39,6 +39,7 @@ use std::{
 };
 
 pub use chunk::Chunk;
+pub use line::Line;
 use log::{Aftermath, Log};
 pub use reader::Reader;
 

@@ -41,6 +41,8 @@ impl<E: Event + Clone> Outlet<E> {
         }
         if gone {
             self.begin_close();
+            // The worker is to see that it is done, before it takes another chunk.
+            self.parts.cursor.call();
         }
         self.hand_over(&failures);
         self.handed_over();

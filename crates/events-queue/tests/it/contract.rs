@@ -2,9 +2,11 @@
 
 use std::{thread, time::Duration};
 
-use events_core::{Close, Closing, Sink, SinkError, conformance::Suite, park::block_on};
+use events_core::{Close, Closing, Sink, SinkError, conformance::Suite};
 use events_queue::{Builder, ChannelSink, Overflow, Queue, Single};
 use parking_lot::Mutex;
+
+use crate::support::started;
 
 const LOSSLESS: [Overflow; 3] =
     [Overflow::Block, Overflow::BlockFor(Duration::from_mins(1)), Overflow::Reject];
@@ -14,10 +16,9 @@ fn bounded(overflow: Overflow) -> Builder<u64, Single> {
     Queue::builder().capacity(3).overflow(overflow)
 }
 
-/// Runs a worker future on a thread of its own.
-fn started<T>((queue, worker): (T, impl Future<Output = ()> + Send + 'static)) -> T {
-    thread::spawn(|| block_on(worker));
-    queue
+/// Four lanes that keep the order of each of the suite's writers.
+fn lanes() -> Builder<u64, Single> {
+    Queue::builder().lanes(4, |number: &u64| number >> 32)
 }
 
 #[test]
@@ -41,6 +42,35 @@ fn every_policy_that_drops_what_it_accepted() {
     for overflow in LOSSY {
         Suite::wrapper(move |to| bounded(overflow).spawn(to).unwrap()).lossy().run();
         Suite::async_wrapper(move |to| started(bounded(overflow).pair(to).unwrap())).lossy().run();
+    }
+}
+
+#[test]
+fn lanes_that_keep_the_order_of_each_key() {
+    Suite::wrapper(|to| lanes().spawn(to).unwrap()).run();
+    Suite::async_wrapper(|to| started(lanes().pair(to).unwrap())).run();
+    for overflow in LOSSLESS {
+        let lanes = move || lanes().capacity(6).overflow(overflow);
+        Suite::wrapper(move |to| lanes().spawn(to).unwrap()).run();
+        Suite::async_wrapper(move |to| started(lanes().pair(to).unwrap())).run();
+    }
+    for overflow in LOSSY {
+        let lanes = move || lanes().capacity(6).overflow(overflow);
+        Suite::wrapper(move |to| lanes().spawn(to).unwrap()).lossy().run();
+        Suite::async_wrapper(move |to| started(lanes().pair(to).unwrap())).lossy().run();
+    }
+    Suite::wrapper(|to| lanes().batch(7, Duration::from_millis(1)).spawn(to).unwrap()).run();
+}
+
+#[test]
+fn lanes_that_keep_no_order() {
+    let queue = || Queue::builder().concurrency(3);
+    Suite::wrapper(move |to| queue().spawn(to).unwrap()).unordered().run();
+    Suite::async_wrapper(move |to| started(queue().pair(to).unwrap())).unordered().run();
+    for overflow in LOSSLESS {
+        let queue = move || queue().capacity(4).overflow(overflow);
+        Suite::wrapper(move |to| queue().spawn(to).unwrap()).unordered().run();
+        Suite::async_wrapper(move |to| started(queue().pair(to).unwrap())).unordered().run();
     }
 }
 
@@ -69,13 +99,18 @@ fn a_queue_on_a_runtime() {
         Arc::new(Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
     for runtime in [one, many] {
         let spawner = Arc::clone(&runtime);
-        let make = move |destination| {
-            let _inside = spawner.enter();
-            Queue::spawn_tokio(destination)
-        };
-        let driver = Arc::clone(&runtime);
-        Suite::async_wrapper(make.clone()).driven_by(move |future| driver.block_on(future)).run();
-        Suite::wrapper(make).run();
+        for queue in [Queue::builder, lanes] {
+            let spawner = Arc::clone(&spawner);
+            let make = move |destination| {
+                let _inside = spawner.enter();
+                queue().spawn_tokio(destination).unwrap()
+            };
+            let driver = Arc::clone(&runtime);
+            Suite::async_wrapper(make.clone())
+                .driven_by(move |future| driver.block_on(future))
+                .run();
+            Suite::wrapper(make).run();
+        }
         // Dropped here, it would wait for what a test left behind.
         std::mem::forget(runtime);
     }

@@ -207,6 +207,22 @@ pub(crate) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 }
 
 #[track_caller]
+pub(crate) fn write_all(queue: &Queue<u64>, events: impl IntoIterator<Item = u64>) {
+    events.into_iter().for_each(|event| Sink::write(queue, &event).unwrap());
+}
+
+pub(crate) fn sorted(mut events: Vec<u64>) -> Vec<u64> {
+    events.sort_unstable();
+    events
+}
+
+/// Runs a worker future on a thread of its own.
+pub(crate) fn started<T>((queue, worker): (T, impl Future<Output = ()> + Send + 'static)) -> T {
+    thread::spawn(|| block_on(worker));
+    queue
+}
+
+#[track_caller]
 pub(crate) fn assert_balanced(stats: &Stats) {
     let settled = stats.delivered + stats.failed + stats.dropped.total();
     assert_eq!(stats.accepted, settled + stats.pending, "{stats:?}");

@@ -1,5 +1,6 @@
-//! `Retry` with real strategies, on threads and in tasks.
+//! `Retry` with real strategies and `AdaptiveLimit`, on threads and in tasks.
 
+mod adaptive_limit;
 mod ends;
 mod seed;
 mod seed_own;
