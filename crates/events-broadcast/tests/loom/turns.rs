@@ -20,7 +20,9 @@ fn all_sinks_see_one_order_and_no_writer_sleeps_for_ever() {
             thread::spawn(move || Sink::write(&all, &event).unwrap())
         });
         Sink::write(&all, &3).unwrap();
-        writers.map(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         assert_eq!(one.events(), two.events());
         assert_eq!(one.events().len(), 3);
     });

@@ -31,7 +31,7 @@ impl Close for Seen {
 impl AsyncSink<u64> for Seen {
     async fn write(&self, event: &u64) -> Result<(), SinkError> {
         self.see(*event);
-        if event % 2 == 0 { Ok(()) } else { Err(SinkError::rejected("odd")) }
+        if event.is_multiple_of(2) { Ok(()) } else { Err(SinkError::rejected("odd")) }
     }
 }
 

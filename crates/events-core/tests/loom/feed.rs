@@ -45,8 +45,8 @@ fn what_was_taken_before_the_close_is_read() {
     check(3, || {
         let feed = Arc::new(Feed::new());
         let mut reader = feed.reader(None);
-        let closed = Arc::clone(&feed);
-        let closer = thread::spawn(move || closed.close());
+        let other = Arc::clone(&feed);
+        let closer = thread::spawn(move || other.close());
         let writer = thread::spawn(move || (0..2).filter(|e| feed.push(*e).is_ok()).count());
         let events = read(&mut reader);
         closer.join().unwrap();

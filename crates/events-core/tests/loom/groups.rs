@@ -101,7 +101,9 @@ fn two_join(waits: bool) {
     feed.push(1).unwrap();
     feed.close();
     block_on(stays.end()).unwrap();
-    workers.map(|worker| worker.join().unwrap());
+    for worker in workers {
+        worker.join().unwrap();
+    }
     assert_eq!(one.events(), [0]);
     assert_eq!(two.events(), [0, 1]);
     assert_eq!(stays.stats().delivered, 2);

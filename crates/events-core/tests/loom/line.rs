@@ -74,8 +74,8 @@ fn a_writer_gets_the_room_that_another_does_not_want_any_more() {
 fn a_close_sends_away_who_was_not_let_in() {
     check(3, || {
         let (feed, worker) = full();
-        let closed = Arc::clone(&feed);
-        let closer = thread::spawn(move || closed.close());
+        let other = Arc::clone(&feed);
+        let closer = thread::spawn(move || other.close());
         let result = feed.push(1).or_else(|refused| match refused {
             Refused::Closed(_) => Err(ErrorKind::Closed),
             Refused::Full(event) => match feed.stand_in_line(event) {
@@ -85,6 +85,6 @@ fn a_close_sends_away_who_was_not_let_in() {
         });
         closer.join().unwrap();
         let events = worker.join().unwrap();
-        assert_eq!(events, [0, 1][..1 + usize::from(result.is_ok())]);
+        assert_eq!(events, [0, 1][..=usize::from(result.is_ok())]);
     });
 }

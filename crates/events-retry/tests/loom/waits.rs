@@ -88,7 +88,9 @@ fn a_success_ends_the_waits_however_late_they_begin() {
         let writers = [write(&retry, 2), write(&retry, 2)];
         Sink::write(&*retry, &0).unwrap();
         Sink::write(&*retry, &0).unwrap();
-        writers.map(|writer| writer.join().unwrap().unwrap());
+        for writer in writers {
+            writer.join().unwrap().unwrap();
+        }
         assert_eq!(retry.stats().successes, 4);
     });
 }
