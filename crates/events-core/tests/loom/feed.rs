@@ -55,6 +55,28 @@ fn what_was_taken_before_the_close_is_read() {
 }
 
 #[test]
+fn a_reader_that_lingers_is_hurried() {
+    check(4, || {
+        let feed = Arc::new(Feed::new());
+        let mut reader = feed.reader(None);
+        let writers = [0, 1].map(|event| {
+            let feed = Arc::clone(&feed);
+            thread::spawn(move || {
+                feed.push(event).unwrap();
+                feed.hurry();
+            })
+        });
+        while reader.at() < 2 {
+            let chunk = block_on(poll_fn(|cx| reader.poll_chunk(cx, 3))).unwrap();
+            reader.advance_to(chunk.end());
+        }
+        for writer in writers {
+            writer.join().unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_bounded_reader_knows_exactly_what_it_skipped() {
     check(3, || {
         let feed = Arc::new(Feed::with_chunks(1));
