@@ -22,7 +22,7 @@ use crate::{
 
 /// How many events a worker delivers before other tasks have a turn: what tokio grants a task.
 const TURN: usize = 128;
-/// How many events a sink takes without waiting before it may share a worker again.
+/// How many events a sink takes without waiting before it looks for a worker to share.
 const CALM: usize = 128;
 
 /// Drives one [`Reader`] into a sink, or into many at once, until all is delivered or given up: the
@@ -39,7 +39,7 @@ pub struct Worker<E: Event + Clone, D> {
     linger: Linger,
     groups: Option<Arc<Groups<E, D>>>,
     group: Option<Arc<Group<E, D>>>,
-    /// How many events were delivered since a sink last waited.
+    /// How many events were delivered since a sink last waited, or since it last looked for others.
     calm: usize,
     /// How many events were delivered in this turn.
     spent: usize,
@@ -175,6 +175,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             } else if self.calm >= CALM && self.reader.feed().head() == at {
                 let members = Arc::make_mut(&mut self.members);
                 self.group = groups.join(members, self.group.take(), &self.seat, at);
+                self.calm = 0;
             }
         }
         self.members.is_empty()
