@@ -1,27 +1,23 @@
-use std::{
-    fmt,
-    future::poll_fn,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    task::Poll,
-    time::Duration,
-};
+//! The one loop under every queue and subscription: see [`Worker`].
+
+mod member;
+mod walk;
+
+use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use member::Leaving;
+pub(crate) use member::Member;
+use walk::Walk;
 
 use crate::{
-    Cursor, Deliver, Event, Groups, Outlet, OutletParts, SinkError,
+    Deliver, Event, Groups, Outlet, OutletParts,
     clock::{self, Sleep},
     feed::{Chunk, Reader},
     groups::Group,
     isolate,
-    outlet::Flow,
     seat::Seat,
 };
 
-/// How many events a worker delivers before other tasks have a turn: what tokio grants a task.
-const TURN: usize = 128;
 /// How many events a sink takes without waiting before it looks for a worker to share.
 const CALM: usize = 128;
 
@@ -57,50 +53,6 @@ pub struct Linger {
 impl Linger {
     /// Takes what is there.
     pub const NONE: Self = Self { events: 1, limit: Duration::ZERO };
-}
-
-/// A sink with its account.
-pub(crate) struct Member<E, D> {
-    outlet: Arc<Outlet<E>>,
-    /// The outlet's: what is looked at for each event.
-    cursor: Arc<Cursor>,
-    sink: D,
-}
-
-impl<E: Event + Clone, D> Member<E, D> {
-    /// See [`Outlet::sit`].
-    pub(crate) fn sit(&self, seat: &Arc<Seat<E>>) -> bool {
-        self.outlet.sit(seat)
-    }
-
-    /// Tells those who wait how far the sink has come, and looks after them.
-    fn publish(&self) -> Flow {
-        if self.cursor.publish() { self.outlet.attend() } else { Flow::Go }
-    }
-
-    /// Whether nothing more is to be delivered. Looks after whoever called.
-    fn is_done(&self) -> bool {
-        (self.cursor.is_called() && self.publish() == Flow::Stop) || self.is_at_end()
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.cursor.reached() >= self.cursor.stop()
-    }
-
-    /// Its worker is gone: see [`Outlet::worker_dropped`].
-    pub(crate) fn give_up(&self) {
-        self.outlet.worker_dropped();
-    }
-}
-
-impl<E, D: Clone> Clone for Member<E, D> {
-    fn clone(&self) -> Self {
-        Self {
-            outlet: Arc::clone(&self.outlet),
-            cursor: Arc::clone(&self.cursor),
-            sink: self.sink.clone(),
-        }
-    }
 }
 
 /// What a worker that asks for more is told.
@@ -245,7 +197,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             .await;
             match end {
                 Ok(()) => is_through = true,
-                Err(panicked) => fail_next(&members[walk.at()], chunk, &panicked),
+                Err(panicked) => members[walk.at()].fail_next(chunk, &panicked),
             }
         }
         self.spent = walk.spent();
@@ -327,160 +279,6 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             calm: CALM,
             spent: 0,
         });
-    }
-}
-
-/// How far the pass of one chunk through the members has come.
-///
-/// Shared, within one task, by the future that makes the steps and the loop that polls it. That
-/// loop isolates a whole turn rather than each call, since what a sink does is often very little.
-struct Walk {
-    at: AtomicUsize,
-    /// Where it ends: behind the last member, or behind the one that has to wait.
-    end: AtomicUsize,
-    spent: AtomicUsize,
-    yields: AtomicBool,
-    /// Whether there may be members whose accounts are to be ended.
-    has_ended_some: AtomicBool,
-}
-
-impl Walk {
-    const fn new(members: usize, spent: usize) -> Self {
-        Self {
-            at: AtomicUsize::new(0),
-            end: AtomicUsize::new(members),
-            spent: AtomicUsize::new(spent),
-            yields: AtomicBool::new(false),
-            has_ended_some: AtomicBool::new(false),
-        }
-    }
-
-    async fn run<E, D>(&self, members: &[Member<E, D>], chunk: &Chunk<E>)
-    where
-        E: Event + Clone,
-        D: Deliver<E>,
-    {
-        // Somebody may wait for each event of a sink that is alone, and it may be slow.
-        let prompt = members.len() == 1;
-        while self.at() < self.end.load(Ordering::Relaxed) {
-            let member = &members[self.at()];
-            let called = member.cursor.is_called();
-            if (called && member.publish() == Flow::Stop)
-                || deliver_run(member, chunk, prompt).await == Flow::Stop
-                || member.is_at_end()
-            {
-                self.has_ended_some.store(true, Ordering::Relaxed);
-            }
-            self.at.store(self.at() + 1, Ordering::Relaxed);
-            self.spent.store(self.spent() + chunk.len(), Ordering::Relaxed);
-            if self.spent() >= TURN {
-                self.end_turn().await;
-            }
-        }
-    }
-
-    /// Lets other tasks have a turn.
-    async fn end_turn(&self) {
-        self.spent.store(0, Ordering::Relaxed);
-        let mut yielded = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut yielded, true) {
-                return Poll::Ready(());
-            }
-            self.yields.store(true, Ordering::Relaxed);
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-    }
-
-    /// The member it is with.
-    fn at(&self) -> usize {
-        self.at.load(Ordering::Relaxed)
-    }
-
-    fn spent(&self) -> usize {
-        self.spent.load(Ordering::Relaxed)
-    }
-
-    /// Whether it waits for nothing but its next turn.
-    fn yields(&self) -> bool {
-        self.yields.swap(false, Ordering::Relaxed)
-    }
-
-    /// Leaves out the members behind the one it is with, which has to wait; and whose account may be
-    /// ended meanwhile.
-    fn goes_on_with_this(&self) -> usize {
-        self.has_ended_some.store(true, Ordering::Relaxed);
-        self.spent.store(0, Ordering::Relaxed);
-        self.end.store(self.at() + 1, Ordering::Relaxed);
-        self.at()
-    }
-
-    fn has_ended_some(&self) -> bool {
-        self.has_ended_some.load(Ordering::Relaxed)
-    }
-}
-
-/// A member that is no longer in the worker's list, but whose account has not ended.
-struct Leaving<'a, E: Event + Clone>(&'a Outlet<E>);
-
-impl<E: Event + Clone> Drop for Leaving<'_, E> {
-    fn drop(&mut self) {
-        self.0.worker_dropped();
-    }
-}
-
-/// Settles the events over which a sink panicked; it goes on with the next.
-fn fail_next<E: Event + Clone, D: Deliver<E>>(
-    member: &Member<E, D>,
-    chunk: &Chunk<E>,
-    panicked: &SinkError,
-) {
-    let events = chunk.from(member.cursor.reached());
-    if !events.is_empty() {
-        member.outlet.fail(&events[..member.sink.span(events.len())], panicked);
-    }
-}
-
-/// Delivers the events of `chunk` that the sink has not had yet, one after the other.
-async fn deliver_run<E: Event + Clone, D: Deliver<E>>(
-    member: &Member<E, D>,
-    chunk: &Chunk<E>,
-    prompt: bool,
-) -> Flow {
-    let Member { outlet, cursor, sink } = member;
-    // Kept here, since reading back at once what was just written would be what takes the time.
-    let mut at = cursor.reached();
-    loop {
-        if cursor.bound().is_some() {
-            if outlet.skip_lag() == Flow::Stop {
-                return Flow::Stop;
-            }
-            at = cursor.reached();
-        }
-        let events = chunk.from(at);
-        let left = cursor.stop().saturating_sub(at).min(events.len() as u64) as usize;
-        if left == 0 {
-            return member.publish();
-        }
-        let events = &events[..sink.span(left)];
-        at += events.len() as u64;
-        let is_last = at == chunk.end();
-        let flow = match sink.deliver(events).await {
-            Ok(()) => {
-                cursor.settle_to(at);
-                if prompt || is_last || cursor.is_called_at(at) {
-                    member.publish()
-                } else {
-                    Flow::Go
-                }
-            }
-            Err(error) => outlet.fail(events, &error),
-        };
-        if is_last || flow == Flow::Stop {
-            return flow;
-        }
     }
 }
 
