@@ -1,12 +1,15 @@
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write as _,
     os::unix::fs::{FileExt, PermissionsExt},
     path::Path,
     process::Command,
+    sync::mpsc,
 };
 
 use events_core::{Close, ErrorKind, Sink};
 use events_durable::{DurableQueue, OpenErrorKind, Spool};
+use parking_lot::Mutex;
 
 use crate::support::{Kept, Place, held, place, queue};
 
@@ -102,28 +105,22 @@ fn damage_inside_ends_the_queue_with_an_error_and_delivers_what_is_before() {
     let page: u64 = place.ask("PRAGMA page_size");
     let last: u64 = place.ask("PRAGMA page_count");
     let file = fs::OpenOptions::new().write(true).open(&place.path).unwrap();
-    // Every page in the latter half of the file, where the later events lie.
+    // Pages in the middle of the file; the first events and the last, which is looked at when the
+    // file is opened, lie elsewhere.
     assert!(u64::from(root) < last / 2);
-    for number in last / 2..last {
+    for number in last / 2..last * 3 / 4 {
         file.write_all_at(&vec![0xa5; page as usize], number * page).unwrap();
     }
     drop(file);
     let kept = Kept::default();
-    let error = match DurableQueue::<u64>::spawn(kept.clone(), &place.path) {
-        Err(error) => {
-            assert_eq!(error.kind(), OpenErrorKind::Corrupt);
-            return;
-        }
-        Ok(queue) => {
-            let error = queue.close().wait().unwrap_err();
-            assert_eq!(queue.write(&0).unwrap_err().kind(), ErrorKind::Closed);
-            error
-        }
-    };
+    let queue = queue(&place, kept.clone());
+    let error = queue.close().wait().unwrap_err();
+    assert_eq!(queue.write(&0).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(error.kind(), ErrorKind::Undelivered, "{error:?}");
     assert!(format!("{error:?}").contains("malformed"), "{error:?}");
     let numbers = kept.numbers();
     assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>());
+    assert_eq!(error.undelivered(), Some(5_000 - numbers.len() as u64));
 }
 
 #[test]
@@ -192,7 +189,7 @@ fn a_full_disk_fails_writes_and_loses_nothing_that_was_accepted() {
         eprintln!("SKIPPED: the test of a full disk needs the right to mount a tmpfs");
         return;
     };
-    let others = at.join("others");
+    let [others, more] = ["others", "more"].map(|name| at.join(name));
     fs::write(&others, vec![1; 300_000]).unwrap();
     let mut accepted = Vec::new();
     let path = at.join("events.db");
@@ -220,20 +217,30 @@ fn a_full_disk_fails_writes_and_loses_nothing_that_was_accepted() {
     drop(queue.close().wait());
     drop(queue);
 
-    // The next run delivers each of them, though the disk is still full.
-    let (tell, told) = std::sync::mpsc::channel();
+    // The next run delivers each of them, though not a byte is left to note it.
+    let (tell, told) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
     let sink = events_core::sink_fn(move |event: &events_durable::Stored<(u64, String)>| {
+        let _ = may_go_on.lock().recv();
         let _ = tell.send(event.0);
         Ok(())
     });
     let queue = DurableQueue::<(u64, String)>::spawn(sink, &path).unwrap();
+    let mut rest = File::create(more).unwrap();
+    while rest.write_all(&[1; 512]).is_ok() {}
+    drop(rest);
+    drop(go_on);
     for number in &accepted {
         assert_eq!(told.recv().unwrap(), *number);
     }
+    assert!(queue.write(&(0, filler.clone())).is_err(), "the disk is full");
     // Once there is room again, it goes on.
     fs::remove_file(others).unwrap();
     queue.flush().wait().unwrap();
     queue.write(&(9_999, filler)).unwrap();
     queue.close().wait().unwrap();
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [9_999]);
+    // What could not be taken from the disk at first was not forgotten.
+    assert_eq!(Spool::open(&path).unwrap().stats().unwrap().pending, 0);
 }
