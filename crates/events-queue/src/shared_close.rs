@@ -4,15 +4,15 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
 };
 
 use events_core::{
-    Close, Closing, Event, SinkError, Sleepers, Ticket, Waiters, feed::Feed, isolate, sync::Mutex,
+    Close, Closing, Event, SinkError, Sleepers, Ticket, Waiters,
+    feed::Feed,
+    isolate,
+    sync::{AtomicBool, Mutex, Ordering},
 };
 
 /// What one lane closes when it has ended, in the place of the sink.

@@ -2,5 +2,6 @@
 #![cfg(loom)]
 
 mod ending;
+mod lanes;
 mod support;
 mod waiting;

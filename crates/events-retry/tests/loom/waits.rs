@@ -18,6 +18,8 @@ use loom::{
     thread::{self, JoinHandle},
 };
 
+use crate::check;
+
 const HOUR: Verdict = Verdict::Wait(Duration::from_hours(1));
 
 /// An event waits until as many were answered as its number says, if that ever happens.
@@ -61,12 +63,6 @@ impl AsyncSink<u64> for Destination {
     async fn write(&self, event: &u64) -> Result<(), SinkError> {
         Sink::write(self, event)
     }
-}
-
-fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-    builder.check(model);
 }
 
 type Model = Arc<Retry<Destination, Follow>>;
