@@ -120,7 +120,6 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// Takes no more events and gives up those it has.
     pub fn abort(&self) {
-        self.begin_close();
         let mut state = self.state.lock();
         if state.outcome.is_some() {
             return;
@@ -130,6 +129,8 @@ impl<E: Event + Clone> Outlet<E> {
         let flushing = state.flushing.take();
         let seat = Arc::clone(&state.seat);
         drop(state);
+        // Afterwards, or a worker that has nothing to do could end before the sink is told.
+        self.begin_close();
         if let Err(panicked) = isolate::call(seat.id(), || self.parts.sink.abort()) {
             let error = &panicked as &dyn std::error::Error;
             tracing::error!(queue = self.name(), error, "the sink panicked when aborted");

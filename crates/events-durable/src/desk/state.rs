@@ -171,7 +171,9 @@ impl State {
             || !self.commands.is_empty()
             || self.ended.is_some();
         let load = if self.stopped { None } else { self.ledger.wanted() };
+        // Whoever aborts closes the feed himself, and tells the sink.
         let close_feed = self.closed.is_some()
+            && !self.aborted
             && !self.feed_closed
             && self.writes.is_empty()
             && self.commands.is_empty()
