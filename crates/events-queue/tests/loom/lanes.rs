@@ -62,9 +62,9 @@ fn closers_and_a_slow_close_meet() {
         let other = queue.clone();
         let closer = thread::spawn(move || other.close().wait().map_err(|error| error.kind()));
         sink.end();
-        let closed = queue.close().wait().map_err(|error| error.kind());
-        assert_eq!(closed, Err(ErrorKind::Unavailable));
-        assert_eq!(closer.join().unwrap(), closed);
+        let result = queue.close().wait().map_err(|error| error.kind());
+        assert_eq!(result, Err(ErrorKind::Unavailable));
+        assert_eq!(closer.join().unwrap(), result);
         worker.join().unwrap();
         assert_eq!(sink.0.lock().unwrap().begun, 1);
         assert_settled(queue.stats());
