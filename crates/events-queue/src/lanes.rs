@@ -2,6 +2,7 @@
 //! feed, a worker and an account of its own. An event is given its lane when it is written.
 
 use std::{
+    error::Error,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     sync::{
         Arc,
@@ -11,7 +12,8 @@ use std::{
 };
 
 use events_core::{
-    Closing, Cursor, ErrorKind, Event, Outlet, SinkError, Stats, clock, feed::Refused,
+    Close, Closing, Cursor, ErrorKind, Event, Outlet, SinkError, Stats, clock, feed::Refused,
+    isolate,
 };
 
 /// The account of a queue: that of its one lane, or those of many.
@@ -20,10 +22,12 @@ pub(crate) enum Lanes<E> {
     Many(Box<Many<E>>),
 }
 
-/// Lanes over one sink. The first has the sink: see [`LaneEnd`](crate::shared_close::LaneEnd).
+/// Lanes over one sink.
 pub(crate) struct Many<E> {
     pub(crate) lanes: Box<[Lane<E>]>,
     pub(crate) route: Route<E>,
+    /// The sink, to abort; what closes it is in [`shared_close`](crate::shared_close).
+    pub(crate) sink: Arc<dyn Close>,
 }
 
 pub(crate) struct Lane<E> {
@@ -176,9 +180,17 @@ impl<E: Event + Clone> Many<E> {
     }
 
     fn abort(&self) {
-        // The first lane, which hands it on to the sink, comes last: what the sink gives up for it
-        // would count as failed in a lane that did not know.
-        self.lanes.iter().rev().for_each(|lane| lane.outlet.abort());
+        if self.outlets().all(Outlet::has_ended) {
+            return;
+        }
+        // The sink comes last: what it gives up would count as failed in a lane that did not know.
+        self.outlets().for_each(Outlet::abort);
+        let name = std::ptr::from_ref(self).addr();
+        if let Err(panicked) = isolate::call(name, || self.sink.abort()) {
+            let error = &panicked as &dyn Error;
+            let queue = self.lanes[0].outlet.name();
+            tracing::error!(queue, error, "the sink panicked when aborted");
+        }
     }
 }
 
@@ -214,7 +226,6 @@ fn as_one(error: &SinkError) -> SinkError {
 }
 
 fn gather(error: &SinkError, undelivered: &mut u64, others: &mut Vec<SinkError>) {
-    use std::error::Error;
     let cause = |error: &SinkError| error.source().map(ToString::to_string);
     match error.undelivered() {
         _ if !error.errors().is_empty() => {

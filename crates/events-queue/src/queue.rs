@@ -231,3 +231,19 @@ impl<E: Event + Clone> Drop for Handle<E> {
         self.lanes.begin_close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events_core::Memory;
+
+    #[test]
+    fn a_lane_that_filled_up_meanwhile_is_not_the_only_one() {
+        let queue = Queue::<u32>::builder().concurrency(3).capacity(3);
+        let (queue, _worker) = queue.pair(Memory::new()).unwrap();
+        let push = |event| queue.handle.lanes.push_elsewhere(event);
+        assert_eq!([push(0), push(1), push(2)], [Ok(()); 3]);
+        assert_eq!(push(3), Err(Refused::Full(3)));
+        assert_eq!(queue.stats().pending, 3);
+    }
+}

@@ -18,7 +18,8 @@ use events_core::{
 /// What one lane closes when it has ended, in the place of the sink.
 ///
 /// The last lane to end begins the sink's close. Only the first lane waits for its end and tells
-/// how it went, so that one close is told once; and only the first hands an abort on.
+/// how it went, so that one close is told once. None hands an abort on: the queue does, once all
+/// lanes know of it.
 pub(crate) struct LaneEnd<E> {
     shared: Arc<Shared<E>>,
     is_first: bool,
@@ -69,13 +70,6 @@ impl<E: Event> Close for LaneEnd<E> {
         }
         if self.is_first { Closing::new(self.shared.end()) } else { Closing::done() }
     }
-
-    fn abort(&self) {
-        // By then all the others know of it: see `Many::abort`.
-        if self.is_first {
-            self.shared.sink.abort();
-        }
-    }
 }
 
 impl<E: Event> Shared<E> {
@@ -91,11 +85,8 @@ impl<E: Event> Shared<E> {
         // Caught where it happens, since whoever polls must not lose the close to a panic.
         state.closing = Some(Closing::new(async move { isolate::close(name, &*sink).await }));
         drop(state);
-        // The first poll begins it; those who wait go on from there.
-        if self.poll().is_pending() {
-            let sleepers = self.state.lock().waiting.take();
-            sleepers.wake();
-        }
+        // The first poll begins it. Those who wait are woken by it as by every other.
+        let _begun = self.poll();
     }
 
     /// The end of the close. Whoever waits polls it on behalf of all.

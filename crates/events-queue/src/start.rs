@@ -101,13 +101,14 @@ impl<E: Event + Clone, M> Builder<E, M> {
         };
         let share = |lane| self.capacity.map(|all| all / lanes + usize::from(lane < all % lanes));
         let drafts: Vec<_> = (0..lanes).map(|lane| self.draft(share(lane), overflow)).collect();
+        let to_abort = Arc::clone(&sink);
         let feeds = drafts.iter().map(|draft| Arc::clone(&draft.feed)).collect();
         let (lanes, workers): (Vec<_>, _) = drafts
             .into_iter()
             .zip(lane_ends(sink, feeds))
             .map(|(draft, sink)| self.lane(draft, sink, deliver.clone(), driven_by_future))
             .unzip();
-        let lanes = Lanes::Many(Box::new(Many { lanes: lanes.into(), route }));
+        let lanes = Lanes::Many(Box::new(Many { lanes: lanes.into(), route, sink: to_abort }));
         Ok((Queue::new(lanes, overflow), workers))
     }
 

@@ -169,7 +169,8 @@ impl<'a> Future for Entry<'a> {
             if state.end.is_some() {
                 return Poll::Ready(Err(SinkError::closed()));
             }
-            if state.in_flight < state.limit && state.line.is_empty() {
+            // Whoever makes room lets in those who stand in line: with room left, there is nobody.
+            if state.in_flight < state.limit {
                 state.in_flight += 1;
                 let round = state.round;
                 drop(state);

@@ -1,7 +1,7 @@
 //! The end of a queue with lanes: close, deadline, abort and drop are those of one queue.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, mpsc},
     thread,
     time::Duration,
 };
@@ -124,6 +124,7 @@ fn an_abort_gives_up_what_no_lane_has_begun() {
 
 /// Holds writes until it is aborted, and is closed then.
 struct ClosedByAbort {
+    queue: OnceLock<Queue<u64>>,
     held: mpsc::Sender<()>,
     aborted: (Mutex<Option<mpsc::Sender<()>>>, Mutex<mpsc::Receiver<()>>),
 }
@@ -131,6 +132,8 @@ struct ClosedByAbort {
 impl Close for ClosedByAbort {
     fn abort(&self) {
         drop(self.aborted.0.lock().take());
+        // All lanes have heard the answer while the abort is under way.
+        until(|| self.queue.get().unwrap().stats().pending == 0);
     }
 }
 
@@ -147,7 +150,9 @@ fn what_an_abort_closes_is_given_up_in_every_lane() {
     let (held, is_held) = mpsc::channel();
     let (abort, aborted) = mpsc::channel();
     let aborted = (Mutex::new(Some(abort)), Mutex::new(aborted));
-    let queue = side_by_side(4).spawn(ClosedByAbort { held, aborted }).unwrap();
+    let sink = Arc::new(ClosedByAbort { queue: OnceLock::new(), held, aborted });
+    let queue = side_by_side(4).spawn(Arc::clone(&sink)).unwrap();
+    sink.queue.set(queue.clone()).unwrap();
     write_all(&queue, 0..4);
     (0..4).for_each(|_| is_held.recv().unwrap());
     let (queue, result) = in_time(move || {
@@ -155,8 +160,33 @@ fn what_an_abort_closes_is_given_up_in_every_lane() {
         let result = queue.close().wait();
         (queue, result)
     });
-    assert_eq!(result.unwrap_err().undelivered(), Some(4));
+    let error = result.unwrap_err();
+    assert_eq!((error.undelivered(), error.errors().len()), (Some(4), 0));
     assert_stats(&queue, [4, 0, 0, 0, 4, 0]);
+}
+
+#[test]
+fn a_lane_that_has_ended_waits_for_those_that_a_deadline_gives_up() {
+    let (let_go, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let script = Script::answering(move |event| {
+        if event > 0 {
+            let _gone = held.lock().recv();
+        }
+        Ok(())
+    });
+    let queue = side_by_side(3).spawn(script.clone()).unwrap();
+    write_all(&queue, [0]);
+    // The first lane has nothing left to do, the others have no end.
+    until(|| queue.stats().delivered == 1);
+    write_all(&queue, 1..3);
+    script.entered();
+    script.entered();
+    drop(queue.close());
+    let error = in_time(move || queue.close_within(Duration::from_millis(5)).wait().unwrap_err());
+    assert_eq!((error.undelivered(), error.errors().len()), (Some(2), 0), "{error:?}");
+    assert_eq!((script.aborts(), script.closes()), (1, 1));
+    drop(let_go);
 }
 
 #[test]
@@ -204,6 +234,19 @@ fn a_destination_that_is_gone_in_one_lane_closes_all() {
 }
 
 #[test]
+fn no_lane_takes_more_for_a_destination_that_is_gone() {
+    let script = Script::answering(|event| match event {
+        0 => Err(SinkError::closed()),
+        _ => Ok(()),
+    });
+    let queue = Queue::builder().lanes(4, |event: &u64| *event).spawn(script.clone()).unwrap();
+    write_all(&queue, [0]);
+    until(|| (1..50).all(|event| Sink::write(&queue, &event).is_err()));
+    in_time(move || assert_kind(queue.close().wait(), ErrorKind::Closed));
+    assert_eq!(script.closes(), 1);
+}
+
+#[test]
 fn the_last_handles_drop_ends_every_lane() {
     let memory = Arc::new(Memory::new());
     let queue = side_by_side(3).spawn(Arc::clone(&memory)).unwrap();
@@ -244,7 +287,7 @@ fn a_dropped_worker_ends_the_account_of_every_lane() {
     }
 }
 
-type Wait = fn(&Queue<u64>) -> Result<(), SinkError>;
+type Wait = fn(&Queue<u64>, u64) -> Result<(), SinkError>;
 
 /// A sink that is given its own queue and waits for it in each of its writes, and in its close.
 #[derive(Default)]
@@ -256,7 +299,7 @@ struct Inside {
 
 impl Inside {
     fn wait(&self, wait: impl Fn(&Queue<u64>) -> Result<(), SinkError>) {
-        let queue = self.queue.lock().clone();
+        let queue = self.queue.lock().take();
         let Some(queue) = queue else { return };
         let refused = wait(&queue).is_err_and(|error| error.kind() == ErrorKind::WouldDeadlock);
         Sink::write(&self.refused, &refused).unwrap();
@@ -271,9 +314,9 @@ impl Close for Inside {
 }
 
 impl Sink<u64> for Inside {
-    fn write(&self, _event: &u64) -> Result<(), SinkError> {
+    fn write(&self, event: &u64) -> Result<(), SinkError> {
         if let Some(wait) = self.waits {
-            self.wait(wait);
+            self.wait(|queue| wait(queue, *event));
         }
         Ok(())
     }
@@ -282,30 +325,49 @@ impl Sink<u64> for Inside {
 #[test]
 fn waiting_for_the_queue_from_inside_the_sink_is_refused_in_every_lane() {
     let waits: [Wait; 3] = [
-        |queue| queue.flush().wait(),
-        |queue| queue.close().wait(),
-        |queue| {
-            // Its own event and what waits behind it keep the queue full.
-            while queue.stats().pending < 8 {
-                Sink::write(queue, &9)?;
-            }
-            Sink::write(queue, &9)
-        },
+        |queue, _| queue.flush().wait(),
+        |queue, _| queue.close().wait(),
+        // The lane is full of this very event.
+        |queue, event| Sink::write(queue, &event),
     ];
     for wait in waits {
         for event in 0..12 {
             let sink = Arc::new(Inside { waits: Some(wait), ..Inside::default() });
-            let queue = Queue::builder().lanes(4, |event: &u64| *event).capacity(8);
+            let queue = Queue::builder().lanes(4, |event: &u64| *event).capacity(4);
             let queue = queue.spawn(Arc::clone(&sink)).unwrap();
             *sink.queue.lock() = Some(queue.clone());
             write_all(&queue, [event]);
             until(|| !sink.refused.is_empty());
-            // The queue ends: nobody waits for anybody any more.
-            sink.queue.lock().take();
-            queue.abort();
-            drop(in_time(move || queue.close().wait()));
-            assert!(sink.refused.events()[0]);
+            in_time(move || queue.close().wait()).unwrap();
+            assert_eq!(sink.refused.take(), [true]);
         }
+    }
+}
+
+#[test]
+fn nor_is_another_lane_waited_for() {
+    // Whichever lane's turn it is.
+    for writes in 1..3 {
+        let (queues, queue) = mpsc::channel::<Queue<u64>>();
+        let (let_go, held) = mpsc::channel::<()>();
+        let (queue, held) = (Mutex::new(queue), Mutex::new(held));
+        let script = Script::answering(move |event| {
+            if event == 0 {
+                let _gone = held.lock().recv();
+                return Ok(());
+            }
+            let queue = queue.lock().recv().unwrap();
+            let results: Vec<_> = (0..writes).map(|_| Sink::write(&queue, &9)).collect();
+            results.into_iter().next_back().unwrap()
+        });
+        let queue = side_by_side(2).capacity(2).spawn(script.clone()).unwrap();
+        write_all(&queue, 0..2);
+        script.entered();
+        script.entered();
+        queues.send(queue.clone()).unwrap();
+        until(|| queue.stats().failed == 1);
+        drop(let_go);
+        in_time(move || queue.close().wait()).unwrap();
     }
 }
 
@@ -316,5 +378,4 @@ fn closing_from_inside_the_sinks_close_is_refused() {
     *sink.queue.lock() = Some(queue.clone());
     in_time(move || queue.close().wait()).unwrap();
     assert_eq!(sink.refused.take(), [true]);
-    sink.queue.lock().take();
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use events_core::{AsyncSink, Breaker, Close, ErrorKind, Memory, SinkError};
+use events_core::{AsyncSink, Breaker, Close, Closing, ErrorKind, Memory, SinkError};
 use events_queue::{Builder, DeadLetter, Queue, Single};
 use events_retry::{AdaptiveLimit, Retry};
 use tokio::{
@@ -167,6 +167,42 @@ async fn tasks_that_never_succeed_are_given_up_at_the_deadline() {
     assert_stats(&queue, [200, 0, 0, 0, 200, 0]);
     assert_eq!(dead.len(), 200);
     assert_eq!((script.aborts(), script.closes()), (1, 1));
+}
+
+/// Takes everything, and takes an hour to close.
+struct ClosesSlowly;
+
+impl Close for ClosesSlowly {
+    fn close(&self) -> Closing<'_> {
+        Closing::new(async {
+            tokio::time::sleep(Duration::from_hours(1)).await;
+            Err(SinkError::unavailable("the disk is full"))
+        })
+    }
+}
+
+impl AsyncSink<u64> for ClosesSlowly {
+    async fn write(&self, _event: &u64) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_takes_its_time_is_waited_for() {
+    let spawned = lanes(3).spawn_tokio(ClosesSlowly).unwrap();
+    let (paired, worker) = lanes(3).pair(ClosesSlowly).unwrap();
+    tokio::spawn(worker);
+    for queue in [spawned, paired] {
+        queue.write(&0).await.unwrap();
+        let start = Instant::now();
+        // One who loses patience leaves nothing behind.
+        assert!(timeout(Duration::from_mins(1), queue.close()).await.is_err());
+        let (first, second) = tokio::join!(queue.close(), queue.close());
+        assert!(start.elapsed() >= Duration::from_hours(1));
+        for result in [first, second] {
+            assert_kind(result, ErrorKind::Unavailable);
+        }
+    }
 }
 
 #[tokio::test]

@@ -73,9 +73,9 @@ fn from(initial: usize) -> AdaptiveLimitBuilder {
 
 #[tokio::test]
 async fn the_limit_rises_by_one_a_round_up_to_its_maximum() {
-    let mut bench = Bench::new(AdaptiveLimit::builder().maximum(3));
-    let mut attempts = bench.write(20).await;
-    for allowed in [1, 2, 3, 3, 3] {
+    let mut bench = Bench::new(AdaptiveLimit::builder().maximum(5));
+    let mut attempts = bench.write(30).await;
+    for allowed in [1, 2, 3, 4, 5, 5] {
         assert_eq!(attempts.len(), allowed);
         bench.assert([allowed, allowed, bench.limit.stats().waiting]);
         answer(attempts, &Ok(()));
