@@ -35,7 +35,7 @@ pub struct Worker<E: Event + Clone, D> {
     linger: Linger,
     groups: Option<Arc<Groups<E, D>>>,
     group: Option<Arc<Group<E, D>>>,
-    /// How many events were delivered since a sink last waited, or since it last looked for others.
+    /// How many events were delivered since a sink last waited.
     calm: usize,
     /// How many events were delivered in this turn.
     spent: usize,
@@ -127,7 +127,6 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             } else if self.calm >= CALM && self.reader.feed().head() == at {
                 let members = Arc::make_mut(&mut self.members);
                 self.group = groups.join(members, self.group.take(), &self.seat, at);
-                self.calm = 0;
             }
         }
         self.members.is_empty()
