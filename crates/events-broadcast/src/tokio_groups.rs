@@ -29,7 +29,8 @@ impl TokioGroups {
             return Arc::clone(known);
         }
         let runtime = runtime.clone();
-        let new = Arc::new(Groups::new(move |worker| drop(runtime.spawn(worker.run()))));
+        let cores = runtime.metrics().num_workers();
+        let new = Arc::new(Groups::new(cores, move |worker| drop(runtime.spawn(worker.run()))));
         groups.insert(key, Box::new(Arc::clone(&new)));
         new
     }

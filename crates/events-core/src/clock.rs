@@ -20,7 +20,8 @@ use crate::{
 /// The monotonic time; under tokio that of tokio's clock.
 pub fn now() -> Instant {
     #[cfg(feature = "tokio")]
-    if in_tokio() {
+    if !park::is_blocking() {
+        // Outside a runtime this is the time as well.
         return tokio::time::Instant::now().into_std();
     }
     Instant::now()

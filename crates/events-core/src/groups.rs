@@ -5,50 +5,90 @@
 //! its group goes on in a new one, with a cursor of its own; so no sink waits for another. A worker
 //! that has run dry, and whose sinks have not waited for a while, joins another that has run dry at
 //! the same place.
+//!
+//! So where events are few, one worker is woken for all sinks. One that is busy for longer than it
+//! takes to wake another leaves it half of its sinks, until there are as many as cores.
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Event, Worker,
     seat::Seat,
-    sync::{Arc, Mutex},
+    sync::{Arc, AtomicUsize, Mutex, Ordering},
     worker::Member,
 };
 
-/// How many sinks a group holds at most: enough to make a wake-up cheap for each, few enough to
-/// spread over the cores.
-const LIMIT: usize = 512;
+/// How many sinks move to another group at most: moving takes time for each, and more of them are
+/// enough to make a wake-up cheap.
+const MOVERS: usize = 256;
+/// How long a worker is busy before it shares its sinks with another, several times as long as a
+/// wake-up on another core takes.
+const BUSY: Duration = Duration::from_micros(500);
 
 /// The groups of one kind of sink in one feed.
 pub struct Groups<E: Event + Clone, D> {
     spawn: Spawn<E, D>,
+    /// How many workers can run at a time.
+    cores: usize,
+    /// How many sinks there are.
+    size: AtomicUsize,
     open: Mutex<Vec<Arc<Group<E, D>>>>,
+    /// How many of them are open, to be read without the lock.
+    count: AtomicUsize,
 }
 
 type Spawn<E, D> = Box<dyn Fn(Worker<E, D>) + Send + Sync>;
 
 /// A worker that others may join.
 pub(crate) struct Group<E: Event + Clone, D> {
+    /// Where its worker sits, and is told that others have joined.
     seat: Arc<Seat<E>>,
-    state: Mutex<State<E, D>>,
-}
-
-struct State<E: Event + Clone, D> {
-    /// The sequence number at which it has run dry; `None` while it delivers.
-    dry_at: Option<u64>,
-    arrivals: Vec<Member<E, D>>,
-    size: usize,
+    arrivals: Mutex<Vec<Member<E, D>>>,
 }
 
 impl<E: Event + Clone, D> Groups<E, D> {
-    /// Groups whose workers run once they are given to `spawn`.
-    pub fn new(spawn: impl Fn(Worker<E, D>) + Send + Sync + 'static) -> Self {
-        Self { spawn: Box::new(spawn), open: Mutex::new(Vec::new()) }
+    /// Groups whose workers run once they are given to `spawn`, up to `cores` of them at a time.
+    pub fn new(cores: usize, spawn: impl Fn(Worker<E, D>) + Send + Sync + 'static) -> Self {
+        Self {
+            spawn: Box::new(spawn),
+            cores,
+            size: AtomicUsize::new(0),
+            open: Mutex::new(Vec::new()),
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    /// There is one more sink.
+    pub(crate) fn enter(&self) {
+        self.size.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// There are `count` sinks less.
+    pub(crate) fn leave(&self, count: usize) {
+        self.size.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Whether a worker with so many sinks, busy since then, is to share them with another.
+    pub(crate) fn is_too_much(&self, sinks: usize, busy_since: &mut Option<Instant>) -> bool {
+        let share = self.size.load(Ordering::Relaxed) / self.cores;
+        // With some slack, so that not every sink that comes or goes makes for a new worker.
+        sinks > share + share / 2
+            && !cfg!(loom)
+            && busy_since.get_or_insert_with(Instant::now).elapsed() >= BUSY
     }
 
     /// Runs `worker`.
     pub fn spawn(&self, worker: Worker<E, D>) {
         (self.spawn)(worker);
+    }
+
+    /// Whether it is worth looking for a group to [join](Self::join), for so many sinks with one of
+    /// their own.
+    pub(crate) fn has_others(&self, sinks: usize) -> bool {
+        sinks <= MOVERS && self.count.load(Ordering::Relaxed) > 1
     }
 
     /// Moves `members`, who have run dry at `at`, to a group that has too. Without one, or if they
@@ -63,61 +103,56 @@ impl<E: Event + Clone, D> Groups<E, D> {
         let mut open = self.open.lock();
         if let Some(own) = &own {
             // Those who joined it meanwhile come along.
-            let mut state = own.state.lock();
-            members.append(&mut state.arrivals);
-            state.size = members.len();
+            members.append(&mut own.arrivals.lock());
         }
-        let few = members.len() <= LIMIT / 2;
+        let few = members.len() <= MOVERS;
         for group in open.iter().filter(|_| few) {
             if own.as_ref().is_some_and(|own| Arc::ptr_eq(own, group)) {
                 continue;
             }
-            let mut state = group.state.lock();
-            if state.dry_at == Some(at) && state.size + members.len() <= LIMIT {
+            let mut arrivals = group.arrivals.lock();
+            if group.seat.let_join(at) {
                 // All of them are to sit there before its worker can move one elsewhere.
                 let called = members.iter().filter(|member| member.sit(&group.seat)).count() > 0;
-                state.size += members.len();
-                state.arrivals.append(members);
-                drop(state);
+                arrivals.append(members);
+                drop(arrivals);
                 let seat = called.then(|| Arc::clone(&group.seat));
                 open.retain(|group| own.as_ref().is_none_or(|own| !Arc::ptr_eq(own, group)));
+                self.count.store(open.len(), Ordering::Relaxed);
                 drop(open);
                 seat.inspect(|seat| seat.call());
                 return None;
             }
         }
         Some(own.unwrap_or_else(|| {
-            let state = State { dry_at: None, arrivals: Vec::new(), size: members.len() };
-            let group = Arc::new(Group { seat: Arc::clone(seat), state: Mutex::new(state) });
+            let arrivals = Mutex::new(Vec::new());
+            let group = Arc::new(Group { seat: Arc::clone(seat), arrivals });
             open.push(Arc::clone(&group));
+            self.count.store(open.len(), Ordering::Relaxed);
             group
         }))
     }
 
     /// Nobody joins `group` any more; those who had just come are returned.
     pub(crate) fn close(&self, group: &Arc<Group<E, D>>) -> Vec<Member<E, D>> {
-        self.open.lock().retain(|open| !Arc::ptr_eq(open, group));
-        std::mem::take(&mut group.state.lock().arrivals)
+        let mut open = self.open.lock();
+        open.retain(|open| !Arc::ptr_eq(open, group));
+        self.count.store(open.len(), Ordering::Relaxed);
+        drop(open);
+        std::mem::take(&mut group.arrivals.lock())
     }
 }
 
 impl<E: Event + Clone, D> Group<E, D> {
-    /// Its worker has run dry at `at`: others may join.
-    pub(crate) fn dry(&self, at: u64) {
-        self.state.lock().dry_at = Some(at);
-    }
-
-    /// Its worker goes on, with those who have joined.
-    pub(crate) fn go_on(&self, members: &mut Arc<Vec<Member<E, D>>>)
+    /// Takes in those who have joined.
+    pub(crate) fn welcome(&self, members: &mut Arc<Vec<Member<E, D>>>)
     where
         D: Clone,
     {
-        let mut state = self.state.lock();
-        state.dry_at = None;
-        if !state.arrivals.is_empty() {
-            Arc::make_mut(members).append(&mut state.arrivals);
+        let mut arrivals = self.arrivals.lock();
+        if !arrivals.is_empty() {
+            Arc::make_mut(members).append(&mut arrivals);
         }
-        state.size = members.len();
     }
 }
 

@@ -5,10 +5,11 @@ use crate::{
     sync::{Arc, Mutex},
 };
 
-/// Where a worker sits: the chunk it holds, and how to get its attention.
+/// Where a worker sits: the chunk it holds, how to get its attention, and whether others may join.
 ///
 /// Shared by the worker with the [outlets](crate::Outlet) of all sinks that it delivers to, so that
-/// going to sleep and waking up costs the same however many they are.
+/// going to sleep and waking up costs the same however many they are; and all of it under one lock,
+/// so that each costs no more than that.
 pub(crate) struct Seat<E>(Mutex<State<E>>);
 
 struct State<E> {
@@ -17,11 +18,22 @@ struct State<E> {
     worker: Option<Waker>,
     /// Somebody called since the worker last looked.
     called: bool,
+    /// The sequence number at which the worker of a [group](crate::Groups) has run dry; `None` while
+    /// it delivers.
+    dry_at: Option<u64>,
+    /// Others have joined the worker since it last looked.
+    joined: bool,
 }
 
 impl<E> Seat<E> {
     pub(crate) fn new(current: Option<Arc<Chunk<E>>>) -> Self {
-        Self(Mutex::new(State { current, worker: None, called: false }))
+        Self(Mutex::new(State {
+            current,
+            worker: None,
+            called: false,
+            dry_at: None,
+            joined: false,
+        }))
     }
 
     /// Names the worker's calls into its sinks: see [`isolate`](crate::isolate).
@@ -33,21 +45,39 @@ impl<E> Seat<E> {
         self.0.lock().current.clone()
     }
 
-    /// The worker delivers `chunk` now, no more the one that is returned.
-    pub(crate) fn enter(&self, chunk: &Arc<Chunk<E>>) -> Option<Arc<Chunk<E>>> {
-        self.0.lock().current.replace(Arc::clone(chunk))
+    /// The worker delivers `chunk` now, no more the one that is returned. With it: whether others
+    /// have [joined](Self::let_join).
+    pub(crate) fn enter(&self, chunk: &Arc<Chunk<E>>) -> (Option<Arc<Chunk<E>>>, bool) {
+        let mut state = self.0.lock();
+        let before = state.current.replace(Arc::clone(chunk));
+        (before, state.go_on())
     }
 
-    /// The worker has delivered what it held and is about to sleep. False if it was called: then
-    /// it is to look after its outlets instead.
-    pub(crate) fn rest(&self, waker: &Waker) -> bool {
+    /// The worker goes on, without a chunk.
+    pub(crate) fn go_on(&self) {
+        self.0.lock().go_on();
+    }
+
+    /// The worker has delivered what it held and is about to sleep; if others may join, they are
+    /// to have come as far as `dry_at`. False if it was called: then it is to look after its outlets
+    /// instead.
+    pub(crate) fn rest(&self, waker: &Waker, dry_at: Option<u64>) -> bool {
         let mut state = self.0.lock();
         let before = state.current.take();
         let called = std::mem::replace(&mut state.called, false);
+        state.dry_at = dry_at.filter(|_| !called);
         let old = if called { None } else { state.hear(waker) };
         drop(state);
         drop((before, old));
         !called
+    }
+
+    /// Whether those who have run dry at `at` may join, which the worker is to hear of then.
+    pub(crate) fn let_join(&self, at: u64) -> bool {
+        let mut state = self.0.lock();
+        let may_join = state.dry_at == Some(at);
+        state.joined |= may_join;
+        may_join
     }
 
     /// The worker sleeps inside a sink and is woken when somebody calls.
@@ -67,6 +97,12 @@ impl<E> Seat<E> {
 }
 
 impl<E> State<E> {
+    /// Nobody joins any more until the worker has run dry again. True if somebody has.
+    fn go_on(&mut self) -> bool {
+        self.dry_at = None;
+        std::mem::replace(&mut self.joined, false)
+    }
+
     /// The waker it replaces is the caller's to drop, outside the lock: it may be the last to hold
     /// a task, and all that the task holds.
     fn hear(&mut self, waker: &Waker) -> Option<Waker> {

@@ -1,18 +1,23 @@
 use std::task::Waker;
 
+use smallvec::SmallVec;
+
 /// Those who sleep until something changes; lives under the lock that guards what changes.
 ///
 /// Registering again replaces the waker in place, giving up clears it, and taking all of them to
 /// wake outside the lock costs one swap.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    slots: Vec<Slot>,
+    slots: Slots,
     /// The first of the free slots, each of which names the next; beyond the last if there is none.
     free: usize,
     sleeping: usize,
     /// How often all were taken: a ticket of an earlier round has been woken.
     round: u64,
 }
+
+/// Most of the time there is one who sleeps, and it comes and goes with every event.
+type Slots = SmallVec<[Slot; 1]>;
 
 #[derive(Debug)]
 enum Slot {
@@ -29,8 +34,8 @@ pub struct Ticket {
 
 impl Waiters {
     /// Nobody.
-    pub const fn new() -> Self {
-        Self { slots: Vec::new(), free: 0, sleeping: 0, round: 0 }
+    pub fn new() -> Self {
+        Self { slots: SmallVec::new(), free: 0, sleeping: 0, round: 0 }
     }
 
     /// Whether nobody sleeps.
@@ -68,7 +73,7 @@ impl Waiters {
         self.sleeping -= 1;
         if self.sleeping == 0 {
             // Nobody holds a ticket of this round any more.
-            self.slots = Vec::new();
+            self.slots = Slots::new();
             self.free = 0;
         }
         Some(left)
@@ -93,13 +98,13 @@ impl Waiters {
 /// Sleepers taken from the [`Waiters`].
 #[derive(Debug)]
 #[must_use = "they sleep until `wake` is called"]
-pub struct Sleepers(Vec<Slot>);
+pub struct Sleepers(Slots);
 
 impl Sleepers {
     /// Nobody.
     #[inline]
-    pub const fn none() -> Self {
-        Self(Vec::new())
+    pub fn none() -> Self {
+        Self(SmallVec::new())
     }
 
     /// Wakes them all. Call it without holding a lock.

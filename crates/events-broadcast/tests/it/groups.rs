@@ -1,17 +1,20 @@
 //! Asynchronous sinks that share tasks.
 
 use std::{
+    collections::HashSet,
+    hint,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use events_broadcast::{Broadcaster, Lag};
 use events_core::{AsyncSink, Close, Closing, ErrorKind, Memory, SinkError};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::Id};
 
 use crate::support::assert_balanced;
 
@@ -269,4 +272,72 @@ fn a_runtime_that_goes_away_ends_the_accounts() {
     }
     assert_eq!(dead.len(), 4);
     all.close().wait().unwrap();
+}
+
+/// Notes which task delivered what.
+#[derive(Default)]
+struct Tracing {
+    /// How long it takes for an event above 1,000.
+    effort: Duration,
+    seen: Mutex<Vec<(u64, Id)>>,
+}
+
+impl Close for Tracing {}
+
+impl AsyncSink<u64> for Tracing {
+    async fn write(&self, event: &u64) -> Result<(), SinkError> {
+        let start = Instant::now();
+        while *event > 1_000 && start.elapsed() < self.effort {
+            hint::spin_loop();
+        }
+        self.seen.lock().push((*event, tokio::task::id()));
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_task_shares_its_sinks_with_another_until_there_is_less_to_do() {
+    const SINKS: usize = 200;
+    let all = Broadcaster::new();
+    let sinks: Vec<_> = (0..SINKS)
+        .map(|_| Arc::new(Tracing { effort: Duration::from_micros(5), ..Tracing::default() }))
+        .collect();
+    for sink in &sinks {
+        all.spawn_tokio(Arc::clone(sink));
+    }
+    let tasks = |events: RangeInclusive<u64>| {
+        let mut ids = HashSet::new();
+        for sink in &sinks {
+            let seen = sink.seen.lock();
+            ids.extend(seen.iter().filter(|(event, _)| events.contains(event)).map(|(_, id)| *id));
+        }
+        ids.len()
+    };
+    let mut quick = 0..1_000;
+    let mut meet = async || {
+        for event in quick.by_ref() {
+            all.write(&event).await.unwrap();
+            all.flush().await.unwrap();
+            if tasks(event..=event) == 1 {
+                return;
+            }
+        }
+        panic!("they do not come together");
+    };
+
+    meet().await;
+    for event in 1_001..=1_010 {
+        all.write(&event).await.unwrap();
+    }
+    all.flush().await.unwrap();
+    assert_eq!(tasks(1_001..=1_010), 2, "as many as there are threads");
+    meet().await;
+    all.close().await.unwrap();
+    let expected: Vec<_> = (0..quick.start).collect();
+    for sink in &sinks {
+        let mut events: Vec<_> = sink.seen.lock().iter().map(|(event, _)| *event).collect();
+        let heavy: Vec<_> = events.extract_if(.., |event| *event > 1_000).collect();
+        assert_eq!(heavy, (1_001..=1_010).collect::<Vec<_>>());
+        assert_eq!(events, expected);
+    }
 }

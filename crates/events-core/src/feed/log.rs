@@ -5,6 +5,8 @@ use std::{
     time::Instant,
 };
 
+use smallvec::SmallVec;
+
 use super::{chunk::Chunk, line::Line};
 use crate::{
     clock,
@@ -83,7 +85,8 @@ impl<E> Aftermath<E> {
 }
 
 /// Chunks that nobody needs any more; their events are dropped outside the lock.
-pub(super) type Unneeded<E> = Vec<Arc<Chunk<E>>>;
+/// Most often it is one.
+pub(super) type Unneeded<E> = SmallVec<[Arc<Chunk<E>>; 1]>;
 
 impl<E> Log<E> {
     pub(super) fn new(limit: usize) -> Self {
@@ -135,7 +138,7 @@ impl<E> Log<E> {
             return None;
         }
         let sleepers = if ripe { self.wake() } else { Sleepers::none() };
-        let mut unneeded = Vec::new();
+        let mut unneeded = Unneeded::new();
         if full {
             self.seal();
             self.trim(&mut unneeded);
@@ -181,7 +184,9 @@ impl<E> Log<E> {
             }
             let lagging = needed.bounded;
             self.front += 1;
-            unneeded.extend(self.sealed.pop_front().map(|sealed| sealed.chunk));
+            if let Some(sealed) = self.sealed.pop_front() {
+                unneeded.push(sealed.chunk);
+            }
             // Those who are made to skip it need the one after it.
             self.needed(self.front).bounded += lagging;
         }
@@ -217,7 +222,7 @@ impl<E> Log<E> {
             }
         }
         let open = if self.readers == 0 { std::mem::take(&mut self.open) } else { Vec::new() };
-        let mut unneeded = Vec::new();
+        let mut unneeded = Unneeded::new();
         self.trim(&mut unneeded);
         (open, unneeded)
     }

@@ -3,7 +3,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Chunk, Feed, log::Next};
+use super::{
+    Chunk, Feed,
+    log::{Next, Unneeded},
+};
 use crate::{
     sync::{Arc, Ordering},
     waiters::Ticket,
@@ -76,7 +79,7 @@ impl<E> Reader<E> {
         wanted: usize,
         keep: impl FnOnce(&Arc<Chunk<E>>) -> Option<Arc<Chunk<E>>>,
     ) -> Poll<Option<Arc<Chunk<E>>>> {
-        let mut unneeded = Vec::new();
+        let mut unneeded = Unneeded::new();
         let mut log = self.feed.log.lock();
         let next = log.next(&mut self.next, self.at, self.bound, wanted, &mut unneeded);
         if matches!(next, Next::Wait) {
@@ -84,8 +87,10 @@ impl<E> Reader<E> {
             let wanted = if log.open_len() == 0 { 1 } else { wanted };
             log.sleepers(wanted).register(&mut self.ticket, cx.waker());
         }
-        if let Next::Chunk(chunk) = &next {
-            unneeded.extend(keep(chunk));
+        if let Next::Chunk(chunk) = &next
+            && let Some(before) = keep(chunk)
+        {
+            unneeded.push(before);
         }
         drop(log);
         drop(unneeded);
@@ -98,7 +103,7 @@ impl<E> Reader<E> {
 
     /// The next chunk, if there is one now.
     pub fn try_chunk(&mut self) -> Option<Arc<Chunk<E>>> {
-        let mut unneeded = Vec::new();
+        let mut unneeded = Unneeded::new();
         let next = self.feed.log.lock().next(&mut self.next, self.at, self.bound, 1, &mut unneeded);
         drop(unneeded);
         if let Next::Chunk(chunk) = next { Some(chunk) } else { None }

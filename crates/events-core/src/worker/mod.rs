@@ -1,9 +1,17 @@
 //! The one loop under every queue and subscription: see [`Worker`].
 
 mod member;
+mod sharing;
 mod walk;
 
-use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use member::Leaving;
 pub(crate) use member::Member;
@@ -39,6 +47,8 @@ pub struct Worker<E: Event + Clone, D> {
     calm: usize,
     /// How many events were delivered in this turn.
     spent: usize,
+    /// Since when it has not run dry, if that has come to matter.
+    busy_since: Option<Instant>,
 }
 
 /// How long a worker waits for how many events.
@@ -86,12 +96,14 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             group: None,
             calm: CALM,
             spent: 0,
+            busy_since: None,
         };
         (outlet, worker)
     }
 
     /// Has it share workers with others of its kind.
     pub fn among(mut self, groups: Arc<Groups<E, D>>) -> Self {
+        groups.enter();
         self.groups = Some(groups);
         self
     }
@@ -107,9 +119,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             self.pass(&chunk).await;
         }
         while !self.joins_others() {
-            let next = self.next().await;
-            self.welcome();
-            match next {
+            match self.next().await {
                 Next::Chunk(chunk) => self.pass(&chunk).await,
                 Next::Attend => self.finish_those(Member::is_done).await,
                 Next::End => self.finish_those(|_| true).await,
@@ -117,38 +127,20 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         }
     }
 
-    /// Whether nobody is left to deliver to, or all have gone to another worker.
-    fn joins_others(&mut self) -> bool {
-        let at = self.reader.at();
-        if let Some(groups) = &self.groups {
-            if self.members.is_empty() {
-                let late = self.group.take().map(|own| groups.close(&own));
-                self.members = Arc::new(late.unwrap_or_default());
-            } else if self.calm >= CALM && self.reader.feed().head() == at {
-                let members = Arc::make_mut(&mut self.members);
-                self.group = groups.join(members, self.group.take(), &self.seat, at);
-            }
-        }
-        self.members.is_empty()
-    }
-
-    /// Takes in those who have joined.
-    fn welcome(&mut self) {
-        if let Some(group) = &self.group {
-            group.go_on(&mut self.members);
-        }
-    }
-
-    /// What to do next, when there is something.
+    /// What to do next, when there is something, together with those who have joined meanwhile.
     async fn next(&mut self) -> Next<E> {
-        let Self { reader, seat, group, linger, spent, .. } = self;
+        let Self { reader, seat, members, group, linger, spent, busy_since, .. } = self;
         let next = |chunk: Option<_>| Poll::Ready(chunk.map_or(Next::End, Next::Chunk));
         let mut alarm: Option<Sleep> = None;
-        poll_fn(|cx| {
+        let mut joined = false;
+        let next = poll_fn(|cx| {
             // In the log or at the seat, a chunk is always found by who has to give it up.
-            if let Poll::Ready(chunk) =
-                reader.poll_taking(cx, linger.events, |chunk| seat.enter(chunk))
-            {
+            let mut enter = |chunk: &_| {
+                let before;
+                (before, joined) = seat.enter(chunk);
+                before
+            };
+            if let Poll::Ready(chunk) = reader.poll_taking(cx, linger.events, &mut enter) {
                 return next(chunk);
             }
             if linger.events > 1
@@ -158,18 +150,27 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                     || linger.limit.saturating_sub(clock::now().saturating_duration_since(since));
                 let alarm = alarm.get_or_insert_with(|| clock::sleep(left()));
                 if pin!(alarm).poll(cx).is_ready()
-                    && let Poll::Ready(chunk) = reader.poll_taking(cx, 1, |chunk| seat.enter(chunk))
+                    && let Poll::Ready(chunk) = reader.poll_taking(cx, 1, &mut enter)
                 {
                     return next(chunk);
                 }
             }
             *spent = 0;
-            if let Some(group) = group {
-                group.dry(reader.at());
-            }
-            if seat.rest(cx.waker()) { Poll::Pending } else { Poll::Ready(Next::Attend) }
+            *busy_since = None;
+            let dry_at = group.is_some().then_some(reader.at());
+            if seat.rest(cx.waker(), dry_at) { Poll::Pending } else { Poll::Ready(Next::Attend) }
         })
-        .await
+        .await;
+        if let Some(group) = group {
+            if !matches!(next, Next::Chunk(_)) {
+                seat.go_on();
+                joined = true;
+            }
+            if joined {
+                group.welcome(members);
+            }
+        }
+        next
     }
 
     /// Gives `chunk` to each sink in turn, and ends those for which it was the last.
@@ -183,7 +184,10 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                 match isolate::call(self.seat.id(), || steps.as_mut().poll(cx)) {
                     Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
                     Err(panicked) => Poll::Ready(Err(panicked)),
-                    Ok(Poll::Pending) if walk.yields() => Poll::Pending,
+                    Ok(Poll::Pending) if walk.yields() => {
+                        self.share(&walk, chunk);
+                        Poll::Pending
+                    }
                     Ok(Poll::Pending) => {
                         let waiting = walk.goes_on_with_this();
                         self.fork_in_pass(waiting, chunk);
@@ -215,6 +219,9 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         while let Some(index) = self.members.iter().take(rest).rposition(&is_done) {
             let member = Arc::make_mut(&mut self.members).swap_remove(index);
             rest = index;
+            if let Some(groups) = &self.groups {
+                groups.leave(1);
+            }
             // Boxed, since it is the end, and its size would be the worker's all along.
             Box::pin(self.finish(&member)).await;
         }
@@ -238,55 +245,18 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             });
         outlet.finish(closed.await.err());
     }
-
-    /// Leaves this task to member `waiting`; the others go on with `chunk` in a new one.
-    fn fork_in_pass(&mut self, waiting: usize, chunk: &Arc<Chunk<E>>) {
-        self.calm = 0;
-        if self.groups.is_none() || self.members.len() < 2 {
-            return;
-        }
-        // Those that have had the chunk find nothing new in it.
-        let mut others = Vec::clone(&self.members);
-        let waiting = others.swap_remove(waiting);
-        self.fork(&waiting.outlet, Arc::new(others), Some(chunk));
-        self.members = Arc::new(vec![waiting]);
-    }
-
-    /// Has `others` go on in a new task, away from the sink that waits.
-    fn fork(
-        &mut self,
-        waiting: &Outlet<E>,
-        others: Arc<Vec<Member<E, D>>>,
-        chunk: Option<&Arc<Chunk<E>>>,
-    ) {
-        let Some(groups) = self.groups.as_ref().filter(|_| !others.is_empty()) else {
-            self.members = others;
-            return;
-        };
-        let seat = Arc::new(Seat::new(chunk.cloned()));
-        if waiting.sit(&seat) {
-            seat.call();
-        }
-        groups.spawn(Self {
-            reader: self.reader.clone(),
-            seat: std::mem::replace(&mut self.seat, seat),
-            members: others,
-            begun: chunk.cloned(),
-            linger: self.linger,
-            groups: self.groups.clone(),
-            group: self.group.take(),
-            calm: CALM,
-            spent: 0,
-        });
-    }
 }
 
 impl<E: Event + Clone, D> Drop for Worker<E, D> {
     fn drop(&mut self) {
         // Before the reader, without which the log lets go of what the accounts have yet to hand on.
         self.members.iter().for_each(Member::give_up);
-        if let (Some(groups), Some(group)) = (&self.groups, &self.group) {
-            groups.close(group).iter().for_each(Member::give_up);
+        let Some(groups) = &self.groups else { return };
+        groups.leave(self.members.len());
+        if let Some(group) = &self.group {
+            let late = groups.close(group);
+            late.iter().for_each(Member::give_up);
+            groups.leave(late.len());
         }
     }
 }

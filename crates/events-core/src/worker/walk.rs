@@ -93,8 +93,13 @@ impl Walk {
     pub(super) fn goes_on_with_this(&self) -> usize {
         self.has_ended_some.store(true, Ordering::Relaxed);
         self.spent.store(0, Ordering::Relaxed);
-        self.end.store(self.at() + 1, Ordering::Relaxed);
+        self.end_before(self.at() + 1);
         self.at()
+    }
+
+    /// Leaves out member `end` and those behind it.
+    pub(super) fn end_before(&self, end: usize) {
+        self.end.store(end, Ordering::Relaxed);
     }
 
     pub(super) fn has_ended_some(&self) -> bool {

@@ -1,0 +1,103 @@
+//! How workers come together and part: see [`Groups`](crate::Groups).
+
+use std::sync::Arc;
+
+use super::{CALM, Member, Worker, walk::Walk};
+use crate::{Deliver, Event, Outlet, feed::Chunk, seat::Seat};
+
+impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
+    /// Whether nobody is left to deliver to, or all have gone to another worker.
+    pub(super) fn joins_others(&mut self) -> bool {
+        let at = self.reader.at();
+        if let Some(groups) = &self.groups {
+            if self.members.is_empty() {
+                let late = self.group.take().map(|own| groups.close(&own));
+                self.members = Arc::new(late.unwrap_or_default());
+            } else if self.calm >= CALM
+                && self.reader.feed().head() == at
+                && (self.group.is_none() || groups.has_others(self.members.len()))
+            {
+                let members = Arc::make_mut(&mut self.members);
+                self.group = groups.join(members, self.group.take(), &self.seat, at);
+            }
+        }
+        self.members.is_empty()
+    }
+
+    /// Leaves half of the members, of those that have yet to get `chunk`, to another worker, if
+    /// there is too much to do for this one.
+    pub(super) fn share(&mut self, walk: &Walk, chunk: &Arc<Chunk<E>>) {
+        let members = &self.members;
+        let Some(groups) = &self.groups else { return };
+        let keep = walk.at().max(members.len() / 2);
+        if keep == members.len() || !groups.is_too_much(members.len(), &mut self.busy_since) {
+            return;
+        }
+        let others = Arc::new(members[keep..].to_vec());
+        self.members = Arc::new(members[..keep].to_vec());
+        walk.end_before(keep);
+        // They are not to come together again before this has been worth it.
+        self.calm = 0;
+        let seat = Arc::new(Seat::new(Some(Arc::clone(chunk))));
+        if others.iter().filter(|member| member.sit(&seat)).count() > 0 {
+            seat.call();
+        }
+        groups.spawn(self.branch(seat, others, Some(chunk), self.calm));
+    }
+
+    /// Leaves this task to member `waiting`; the others go on with `chunk` in a new one.
+    pub(super) fn fork_in_pass(&mut self, waiting: usize, chunk: &Arc<Chunk<E>>) {
+        self.calm = 0;
+        if self.groups.is_none() || self.members.len() < 2 {
+            return;
+        }
+        // Those that have had the chunk find nothing new in it.
+        let mut others = Vec::clone(&self.members);
+        let waiting = others.swap_remove(waiting);
+        self.fork(&waiting.outlet, Arc::new(others), Some(chunk));
+        self.members = Arc::new(vec![waiting]);
+    }
+
+    /// Has `others` go on in a new task, away from the sink that waits.
+    pub(super) fn fork(
+        &mut self,
+        waiting: &Outlet<E>,
+        others: Arc<Vec<Member<E, D>>>,
+        chunk: Option<&Arc<Chunk<E>>>,
+    ) {
+        let Some(groups) = self.groups.clone().filter(|_| !others.is_empty()) else {
+            self.members = others;
+            return;
+        };
+        let seat = Arc::new(Seat::new(chunk.cloned()));
+        if waiting.sit(&seat) {
+            seat.call();
+        }
+        let seat = std::mem::replace(&mut self.seat, seat);
+        let mut worker = self.branch(seat, others, chunk, CALM);
+        worker.group = self.group.take();
+        groups.spawn(worker);
+    }
+
+    /// A worker that goes on from here with `members`, first with `chunk`.
+    fn branch(
+        &self,
+        seat: Arc<Seat<E>>,
+        members: Arc<Vec<Member<E, D>>>,
+        chunk: Option<&Arc<Chunk<E>>>,
+        calm: usize,
+    ) -> Self {
+        Self {
+            reader: self.reader.clone(),
+            seat,
+            members,
+            begun: chunk.cloned(),
+            linger: self.linger,
+            groups: self.groups.clone(),
+            group: None,
+            calm,
+            spent: 0,
+            busy_since: None,
+        }
+    }
+}
