@@ -13,7 +13,8 @@ pub struct Account {
     /// Lines that were not.
     pub malformed: u64,
     pub endpoints: Vec<Entry>,
-    /// Accepted, and then neither delivered nor failed nor dropped: 0, or the relay is broken.
+    /// Accepted, and then neither delivered nor failed nor dropped nor kept: 0, or the relay is
+    /// broken.
     pub lost: i64,
 }
 
@@ -28,6 +29,9 @@ pub struct Entry {
     pub attempts: u64,
     #[serde(skip)]
     pub pending: u64,
+    /// With a spool: what stays in it for the next run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<u64>,
 }
 
 impl Account {
@@ -39,14 +43,15 @@ impl Account {
 
     /// Whether every line was an event, and every event delivered to all who should have it.
     pub fn is_clean(&self) -> bool {
-        let delivered = |entry: &Entry| entry.failed == 0 && entry.dropped == 0;
+        let delivered =
+            |entry: &Entry| entry.failed == 0 && entry.dropped == 0 && entry.kept.unwrap_or(0) == 0;
         self.malformed == 0 && self.lost == 0 && self.endpoints.iter().all(delivered)
     }
 }
 
 impl Entry {
     fn lost(&self) -> i64 {
-        let settled = self.delivered + self.failed + self.dropped;
+        let settled = self.delivered + self.failed + self.dropped + self.kept.unwrap_or(0);
         self.accepted.cast_signed() - settled.cast_signed()
     }
 }
@@ -55,10 +60,13 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.endpoints.iter().map(|entry| entry.name.chars().count());
         let width = names.max().unwrap_or(0).max("endpoint".len());
+        // With a spool, what is pending in the end is kept.
+        let spooled = self.endpoints.iter().any(|entry| entry.kept.is_some());
+        let pending = if spooled { "kept" } else { "pending" };
         writeln!(
             f,
             "{:<width$}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}  {:>9}",
-            "endpoint", "accepted", "delivered", "attempts", "failed", "dropped", "pending",
+            "endpoint", "accepted", "delivered", "attempts", "failed", "dropped", pending,
         )?;
         for entry in &self.endpoints {
             writeln!(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 
 /// Relays events, one JSON object a line, to HTTP endpoints, and accounts for every one.
 ///
@@ -15,10 +15,17 @@ use clap::Parser;
 /// should have had counts as failed. The others go on meanwhile; they wait only if it leaves more
 /// than --capacity events lying.
 ///
+/// With --spool the events wait on the disk: what is not delivered when the relay ends, or is
+/// killed, is kept there, and the next run with the same directory delivers it to the endpoint of
+/// the same name. An endpoint is given up only once there is nothing more to read. An event that is
+/// delivered just before the relay is killed may come again. One that is refused for good is not
+/// tried again, but kept too: the example `spool` shows such events and puts them back.
+///
 /// Ctrl-C stops reading and gives the endpoints ten seconds for what they have. The exit status is
-/// 0 if nothing was malformed, failed or lost, 1 if something was, 2 if nothing was started.
+/// 0 if nothing was malformed, failed, kept or lost, 1 if something was, 2 if nothing was started.
 #[derive(Debug, Parser)]
 #[command(name = "relay", version, max_term_width = 100)]
+#[command(group = ArgGroup::new("endpoints").args(["to", "config"]).multiple(true))]
 pub struct Args {
     /// Where the events are: a file, or `-` for standard input; 124 built-in ones if left out
     #[arg(long, value_name = "FILE")]
@@ -36,7 +43,13 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
 
-    /// How many events may wait for each endpoint before reading waits too
+    /// Let events wait in this directory, as many as the disk holds, in a file for each endpoint,
+    /// called after it; for --to and --config alone
+    // The built-in receivers could not tell an earlier run's events from mischief.
+    #[arg(long, value_name = "DIR", requires = "endpoints")]
+    pub spool: Option<PathBuf>,
+
+    /// How many events may wait for each endpoint before reading waits too, without --spool
     #[arg(long, value_name = "EVENTS", default_value_t = 65_536)]
     pub capacity: usize,
 

@@ -5,23 +5,26 @@
 //!  (a thread)            └─▶ Filter ─▶ Queue ║ Retry ─▶ HttpSink
 //! ```
 //!
-//! `endpoint.rs` builds one of these lines; `--help` tells what can be asked for.
+//! `endpoint.rs` builds one of these lines, with a queue on the disk if asked for; `--help` tells
+//! what can be asked for.
 
 #![expect(unreachable_pub, reason = "in a program, `pub` says what a module shows to the others")]
 
 mod account;
 mod args;
+mod backlog;
 mod builtin;
 mod config;
 mod endpoint;
 mod interrupt;
 mod notification;
+mod patience;
 mod progress;
 mod reading;
 mod receiver;
 mod source;
 
-use std::{process, process::ExitCode, sync::Arc, time::Duration};
+use std::{fs, process, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
@@ -65,9 +68,14 @@ async fn relay(args: &Args) -> anyhow::Result<bool> {
     } else {
         None
     };
+    let spool = args.spool.as_deref();
+    if let Some(dir) = spool {
+        fs::create_dir_all(dir)
+            .with_context(|| format!("cannot make the directory {}", dir.display()))?;
+    }
     let endpoints = settings(args, builtin.as_ref())?
         .iter()
-        .map(|settings| Endpoint::start(settings, args.capacity, &all))
+        .map(|settings| Endpoint::start(settings, args.capacity, spool, &all))
         .collect::<anyhow::Result<Arc<[_]>>>()?;
 
     let interrupts = Interrupts::listen().context("cannot listen for Ctrl-C")?;
@@ -78,12 +86,18 @@ async fn relay(args: &Args) -> anyhow::Result<bool> {
     let read = tokio::select! {
         read = async {
             let read = end.await;
+            endpoints.iter().for_each(Endpoint::input_ended);
             // What a close has to tell is in the accounts.
             drop(all.close().await);
             read.context("the reader died")?.context("cannot read the input")
         } => read,
         () = interrupted(interrupts, &progress) => {
             reading.stop();
+            if spool.is_some() {
+                // The disk has room for the event that is being written, so there is no long wait,
+                // and it is kept like the others.
+                reading.counts();
+            }
             // Not the broadcaster, so that an event it is handing out gets into every account.
             let queues = endpoints.iter().map(|endpoint| endpoint.close_within(LAST_CHANCE));
             drop(Closing::all(queues).await);
@@ -101,6 +115,16 @@ async fn relay(args: &Args) -> anyhow::Result<bool> {
     }
     let read = read.inspect_err(|error| eprintln!("{error:#}")).is_ok();
     endpoints.iter().for_each(explain);
+    if let Some(dir) = spool {
+        let ours: Vec<_> =
+            endpoints.iter().filter_map(|endpoint| endpoint.spool.as_deref()).collect();
+        for (file, pending) in backlog::others(dir, &ours) {
+            eprintln!(
+                "{pending} more wait in {}, for an endpoint that is not here",
+                file.display()
+            );
+        }
+    }
     let complete = builtin.is_none_or(|builtin| match builtin.check() {
         Ok(praise) => {
             if !args.json {
@@ -142,12 +166,16 @@ async fn interrupted(mut interrupts: Interrupts, progress: &Progress) {
 /// Says what an endpoint did not take, and why.
 fn explain(endpoint: &Endpoint) {
     let entry = endpoint.entry();
+    let cause = endpoint.first_error().map(anyhow::Error::from);
+    let cause = cause.map(|cause| format!(", at first because {cause:#}")).unwrap_or_default();
     if entry.dropped > 0 {
         eprintln!("{}: {} left undelivered", entry.name, entry.dropped);
     }
     if entry.failed > 0 {
-        let cause = endpoint.first_error().map(anyhow::Error::from);
-        let cause = cause.map(|cause| format!(", at first because {cause:#}")).unwrap_or_default();
         eprintln!("{}: {} failed{cause}", entry.name, entry.failed);
+    }
+    if let (Some(kept @ 1..), Some(file)) = (entry.kept, &endpoint.spool) {
+        let (name, file) = (entry.name, file.display());
+        eprintln!("{name}: {kept} stay in {file} for the next run{cause}");
     }
 }

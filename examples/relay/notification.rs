@@ -1,9 +1,8 @@
 //! What is relayed: a registry's notification, or any other JSON object.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use events_http::{Encode, Message};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value, value::RawValue};
 
 /// One event, with the fields that endpoints choose by. The rest is passed on as it came.
@@ -44,23 +43,15 @@ impl Notification {
     }
 }
 
-impl fmt::Debug for Notification {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notification").finish_non_exhaustive()
+impl<'de> Deserialize<'de> for Notification {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let body = Box::<RawValue>::deserialize(input)?;
+        Self::parse(body.get().as_bytes()).map_err(de::Error::custom)
     }
 }
 
-/// How a registry posts its events: `{"events":[…]}`.
-#[derive(Debug, Clone, Copy)]
-pub struct Envelope;
-
-impl Encode<[Event]> for Envelope {
-    fn encode(&self, events: &[Event]) -> Result<Message, Box<dyn Error + Send + Sync>> {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            events: &'a [Event],
-        }
-        let body = serde_json::to_vec(&Body { events })?;
-        Ok(Message::new("application/vnd.docker.distribution.events.v1+json", body))
+impl fmt::Debug for Notification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notification").finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@
 
 mod program;
 mod server;
+mod spool;
 
 use std::{collections::BTreeSet, fmt::Write, net::TcpListener};
 
@@ -331,10 +332,12 @@ fn settings_that_make_no_sense_are_named_and_nothing_is_started() {
 
 #[test]
 fn arguments_that_make_no_sense_are_named_and_nothing_is_started() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["--input", "/no/such/file"], "/no/such/file"),
         (&["--config", "/no/such/file"], "/no/such/file"),
         (&["--capacity", "0"], "capacity"),
+        (&["--spool", "/no/such/dir"], "<--to <URL>|--config <FILE>>"),
+        (&["--spool", "/dev/null/dir", "--to", "http://127.0.0.1:1/"], "/dev/null/dir"),
         (&["--to", "not a url"], "endpoint"),
         (&["--to", "http://me:secret@127.0.0.1/"], "127.0.0.1"),
         (&["--speed", "11"], "--speed"),

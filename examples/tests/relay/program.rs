@@ -50,6 +50,12 @@ impl Relay {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
+    /// Ends it at once, without a chance to do anything about it.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end, with its standard input left open.
     pub fn end(mut self) -> Ended {
         let stdin = self.child.stdin.take();

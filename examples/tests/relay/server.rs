@@ -5,19 +5,29 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex},
     thread,
+    time::Duration,
 };
 
 use serde_json::Value;
+
+/// A request that has not come by now never will.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub struct Server {
     pub url: String,
     requests: Arc<Requests>,
 }
 
-#[derive(Default)]
 struct Requests {
-    list: Mutex<Vec<Request>>,
+    log: Mutex<Log>,
     arrived: Condvar,
+}
+
+struct Log {
+    list: Vec<Request>,
+    /// How many of them get an answer, and which.
+    answered: usize,
+    status: &'static str,
 }
 
 #[derive(Clone)]
@@ -30,23 +40,37 @@ pub struct Request {
 impl Server {
     /// Answers every request with `status`, such as `202 Accepted`.
     pub fn answering(status: &'static str) -> Self {
-        Self::start(Some(status))
+        Self::start(status, usize::MAX)
     }
 
     /// Takes every request and answers none.
     pub fn stuck() -> Self {
-        Self::start(None)
+        Self::stuck_after(0)
     }
 
-    fn start(status: Option<&'static str>) -> Self {
+    /// Accepts so many requests, and takes those that follow without an answer.
+    pub fn stuck_after(count: usize) -> Self {
+        Self::start("202 Accepted", count)
+    }
+
+    /// Accepts every request that comes from now on. Returns how many came before.
+    pub fn recover(&self) -> usize {
+        let mut log = self.requests.log.lock().unwrap();
+        log.answered = usize::MAX;
+        log.status = "202 Accepted";
+        log.list.len()
+    }
+
+    fn start(status: &'static str, answered: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/events", listener.local_addr().unwrap());
-        let requests = Arc::new(Requests::default());
+        let log = Mutex::new(Log { list: Vec::new(), answered, status });
+        let requests = Arc::new(Requests { log, arrived: Condvar::new() });
         let shared = Arc::clone(&requests);
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let requests = Arc::clone(&shared);
-                thread::spawn(move || serve(connection, &requests, status));
+                thread::spawn(move || serve(connection, &requests));
             }
         });
         Self { url, requests }
@@ -54,7 +78,7 @@ impl Server {
 
     /// Every request so far.
     pub fn requests(&self) -> Vec<Request> {
-        self.requests.list.lock().unwrap().clone()
+        self.requests.log.lock().unwrap().list.clone()
     }
 
     /// The ids of the events in them, in the order they came.
@@ -64,8 +88,13 @@ impl Server {
 
     /// Waits until `count` requests have come.
     pub fn wait_for(&self, count: usize) {
-        let list = self.requests.list.lock().unwrap();
-        drop(self.requests.arrived.wait_while(list, |list| list.len() < count).unwrap());
+        let Requests { log, arrived } = &*self.requests;
+        let waiting = |log: &mut Log| log.list.len() < count;
+        let (log, end) =
+            arrived.wait_timeout_while(log.lock().unwrap(), PATIENCE, waiting).unwrap();
+        let came = log.list.len();
+        drop(log);
+        assert!(!end.timed_out(), "waited for {count} requests, and {came} came");
     }
 }
 
@@ -78,7 +107,7 @@ impl Request {
 }
 
 /// Serves the requests of one connection, until its other end closes it.
-fn serve(connection: TcpStream, requests: &Requests, status: Option<&str>) -> Option<()> {
+fn serve(connection: TcpStream, requests: &Requests) -> Option<()> {
     let mut reader = BufReader::new(connection);
     loop {
         let mut head = String::new();
@@ -92,11 +121,20 @@ fn serve(connection: TcpStream, requests: &Requests, status: Option<&str>) -> Op
         let mut body = vec![0; length?.parse().ok()?];
         reader.read_exact(&mut body).ok()?;
         let body = String::from_utf8(body).ok()?;
-        requests.list.lock().unwrap().push(Request { head, body });
-        requests.arrived.notify_all();
-        if let Some(status) = status {
+        if let Some(status) = requests.answer(Request { head, body }) {
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
             reader.get_mut().write_all(answer.as_bytes()).ok()?;
         }
+    }
+}
+
+impl Requests {
+    /// Notes it, and says how to answer it, if at all. That is settled before anyone who waited
+    /// for it can change the rules.
+    fn answer(&self, request: Request) -> Option<&'static str> {
+        let mut log = self.log.lock().unwrap();
+        log.list.push(request);
+        self.arrived.notify_all();
+        (log.list.len() <= log.answered).then_some(log.status)
     }
 }
