@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 /// A request that has not come by now never will.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Server {
     pub url: String,

@@ -17,10 +17,25 @@ fn hook(url: &str, settings: &str) -> TempPath {
     file(&format!("[[endpoints]]\nname = 'a/hook: 1'\nurl = '{url}'\n{settings}\n"))
 }
 
+/// A configuration with one endpoint that is in trouble, and then one that is not.
+fn two(bad: &Server, settings: &str, good: &Server) -> TempPath {
+    file(&format!(
+        "[[endpoints]]\nname = 'bad'\nurl = '{}'\n{settings}\n\
+         [[endpoints]]\nname = 'good'\nurl = '{}'\n",
+        bad.url, good.url
+    ))
+}
+
 /// Runs it with an input that stays open.
 fn start(config: &Path, dir: &Path) -> Relay {
-    let (config, dir) = (config.to_str().unwrap(), dir.to_str().unwrap());
-    Relay::start(&["--input", "-", "--config", config, "--spool", dir, "--json", "--capacity", "5"])
+    start_with(Path::new("-"), config, dir)
+}
+
+fn start_with(input: &Path, config: &Path, dir: &Path) -> Relay {
+    let [input, config, dir] = [input, config, dir].map(|path| path.to_str().unwrap());
+    let capacity = ["--capacity", "5"];
+    let args = ["--input", input, "--config", config, "--spool", dir, "--json"];
+    Relay::start(&[&args[..], &capacity].concat())
 }
 
 /// Runs it with this input, to its end.
@@ -73,31 +88,27 @@ fn what_an_endpoint_that_is_down_should_have_had_is_delivered_once_it_is_up() {
 #[test]
 fn what_a_relay_that_was_killed_has_accepted_is_delivered_by_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
-    let slow = Server::stuck_after(20);
+    let bad = Server::stuck_after(20);
     let good = Server::answering("202 Accepted");
-    let config = file(&format!(
-        "[[endpoints]]\nname = 'slow'\nurl = '{}'\ntimeout = '1h'\n\
-         [[endpoints]]\nname = 'good'\nurl = '{}'\n",
-        slow.url, good.url
-    ));
+    let config = two(&bad, "timeout = '1h'", &good);
     let mut relay = start(&config, dir.path());
     let events = events(100);
     let (now, later) = events.split_at(events.find(r#"{"id":"50""#).unwrap());
     relay.feed(now);
     // Twenty are delivered, and one is in the air.
-    slow.wait_for(21);
+    bad.wait_for(21);
     // These take the news of that to the disk. The good one is the second to be written to, so
-    // when it has an event, the slow one's queue has it too.
+    // when it has an event, the bad one's queue has it too.
     relay.feed(later);
     good.wait_for(100);
     relay.kill();
 
-    slow.recover();
+    bad.recover();
     let ended = run("", &config, dir.path());
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let mut expected = ids(100);
     expected.insert(20, "20".to_owned());
-    assert_eq!(slow.ids(), expected, "the one in the air comes twice");
+    assert_eq!(bad.ids(), expected, "the one in the air comes twice");
     assert_eq!(counts(&ended, 0), [80, 80, 0, 0, 0]);
 
     let arrived = good.ids();
@@ -106,27 +117,31 @@ fn what_a_relay_that_was_killed_has_accepted_is_delivered_by_the_next_run() {
     assert_eq!(arrived[100..], seam, "repeats only the last ones");
 }
 
+/// It comes in the middle of writing an event, of which there are more than can be read until then.
 #[test]
 fn ctrl_c_keeps_what_a_stuck_receiver_has_not_taken() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::stuck_after(3);
-    let config = hook(&server.url, "timeout = '1h'");
-    let mut relay = start(&config, dir.path());
-    relay.feed(&events(10));
-    server.wait_for(4);
+    let bad = Server::stuck_after(3);
+    let good = Server::answering("202 Accepted");
+    let config = two(&bad, "timeout = '1h'", &good);
+    let input = file(&events(100_000));
+    let relay = start_with(&input, &config, dir.path());
+    bad.wait_for(4);
     relay.interrupt();
     let ended = relay.end();
     assert_eq!(ended.code, Some(1));
     let read = ended.account()["read"].as_u64().unwrap();
     assert_eq!(counts(&ended, 0), [read, 3, 0, 0, read - 3]);
-    assert!(ended.stderr.contains(&format!("{} stay in", read - 3)), "{}", ended.stderr);
+    assert_eq!(counts(&ended, 1), [read, read, 0, 0, 0]);
+    assert!(ended.stderr.contains(&format!("bad: {} stay in", read - 3)), "{}", ended.stderr);
 
-    server.recover();
+    bad.recover();
     let ended = run("", &config, dir.path());
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let mut expected = ids(read.try_into().unwrap());
+    assert_eq!(good.ids(), expected);
     expected.insert(3, "3".to_owned());
-    assert_eq!(server.ids(), expected);
+    assert_eq!(bad.ids(), expected);
 }
 
 #[test]
@@ -149,15 +164,19 @@ fn an_endpoint_is_not_given_up_while_there_may_be_more_to_read() {
 #[test]
 fn an_endpoint_that_is_left_alone_does_not_hold_up_the_end() {
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::answering("503 Service Unavailable");
-    let settings = "threshold = 2\nbackoff = '24h'\ngive_up = '1ms'";
-    let config = hook(&server.url, settings);
+    let bad = Server::answering("503 Service Unavailable");
+    let good = Server::answering("202 Accepted");
+    let config = two(&bad, "threshold = 2\nbackoff = '24h'\ngive_up = '1ms'", &good);
     let mut relay = start(&config, dir.path());
     relay.feed(&events(1));
-    server.wait_for(2);
+    bad.wait_for(2);
+    // Meanwhile it has had time to begin its day of rest.
+    relay.feed(&events(100));
+    good.wait_for(101);
     let ended = relay.end_of_input();
     assert_eq!(ended.code, Some(1));
-    assert_eq!(counts(&ended, 0), [1, 0, 0, 0, 1]);
+    assert_eq!(counts(&ended, 0), [101, 0, 0, 0, 101]);
+    assert_eq!(counts(&ended, 1), [101, 101, 0, 0, 0]);
 }
 
 #[test]
