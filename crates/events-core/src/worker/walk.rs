@@ -8,7 +8,9 @@ use super::Member;
 use crate::{Deliver, Event, feed::Chunk, outlet::Flow};
 
 /// How many events a worker delivers before other tasks have a turn: what tokio grants a task.
-const TURN: usize = 128;
+///
+/// In a model there are not that many.
+const TURN: usize = if cfg!(loom) { 1 } else { 128 };
 
 /// How far the pass of one chunk through the members has come.
 ///

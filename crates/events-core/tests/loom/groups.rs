@@ -2,8 +2,9 @@
 
 use std::{
     future::poll_fn,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    task::Poll,
+    task::{Context, Poll, Waker},
 };
 
 use events_core::{
@@ -52,13 +53,15 @@ impl AsyncSink<u64> for Seen {
 
 type Sinks = Groups<u64, Each<Arc<Seen>>>;
 
-/// Two sinks of one feed, each with a worker on a thread until that joins the other's; the first
-/// one waits for each event, or not.
+type SeenWorker = Worker<u64, Each<Arc<Seen>>>;
+
+/// Two sinks of one feed, each with a worker of its own until that joins the other's; the first one
+/// waits for each event, or not.
 struct Model {
     feed: Arc<Feed<u64>>,
     sinks: [Arc<Seen>; 2],
     outlets: [Arc<Outlet<u64>>; 2],
-    workers: [JoinHandle<()>; 2],
+    workers: [SeenWorker; 2],
 }
 
 impl Model {
@@ -83,18 +86,18 @@ impl Model {
             let (outlet, worker) = Worker::new(reader, deliver, Linger::NONE, parts);
             (outlet, worker.among(Arc::clone(&groups)))
         });
-        let workers = [run(one.1), run(two.1)];
-        Self { feed, sinks, outlets: [one.0, two.0], workers }
+        Self { feed, sinks, outlets: [one.0, two.0], workers: [one.1, two.1] }
     }
 }
 
-fn run(worker: Worker<u64, Each<Arc<Seen>>>) -> JoinHandle<()> {
+fn run(worker: SeenWorker) -> JoinHandle<()> {
     thread::spawn(|| block_on(worker.run()))
 }
 
 /// Writes, closes the first sink alone, writes again and closes both.
 fn two_join(waits: bool) {
     let Model { feed, sinks: [one, two], outlets: [closed, stays], workers } = Model::new(waits);
+    let workers = workers.map(run);
     feed.push(0).unwrap();
     closed.close().wait().unwrap();
     assert_eq!(one.events(), [0]);
@@ -117,4 +120,26 @@ fn two_join_while_one_is_closed() {
 #[test]
 fn two_join_and_one_that_waits_leaves_the_other_to_go_on() {
     check(2, || two_join(true));
+}
+
+/// A worker leaves the second sink to another while that sink is closed.
+#[test]
+fn two_part_while_one_is_closed() {
+    check(3, || {
+        let Model { feed, sinks: [one, two], outlets: [stays, closed], workers: [first, second] } =
+            Model::new(false);
+        // The first waits to be joined, and the second joins it.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(first.run());
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        assert!(pin!(second.run()).poll(&mut cx).is_ready());
+        feed.push(0).unwrap();
+        let first = thread::spawn(|| block_on(first));
+        closed.close().wait().unwrap();
+        feed.close();
+        block_on(stays.end()).unwrap();
+        first.join().unwrap();
+        assert_eq!(one.events(), [0]);
+        assert_eq!(two.events(), [0]);
+    });
 }
