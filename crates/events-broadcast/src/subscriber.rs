@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc, thread};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+    thread,
+};
 
 use events_core::{
     AsyncSink, Blocking, Close, ConfigError, Cursor, DeadLetter, Deliver, Each, Event, Linger,
@@ -6,6 +10,9 @@ use events_core::{
 };
 
 use crate::{Delivery, Lag, Subscription, broadcaster::Shared};
+
+/// What a subscriber is called unless it is told, the same for all of them.
+static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("subscriber"));
 
 /// Sets up one subscriber of a [`Broadcaster`](crate::Broadcaster).
 ///
@@ -40,7 +47,7 @@ pub struct Subscriber<E> {
 
 impl<E: Event + Clone> Subscriber<E> {
     pub(crate) fn new(shared: Arc<Shared<E>>) -> Self {
-        Self { shared, name: Arc::from("subscriber"), lag: Lag::Unbounded, dead_letter: None }
+        Self { shared, name: Arc::clone(&NAME), lag: Lag::Unbounded, dead_letter: None }
     }
 
     /// What to call it in traces, and its thread.

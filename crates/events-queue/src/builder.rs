@@ -1,10 +1,19 @@
-use std::{fmt, hash::Hash, marker::PhantomData, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::Hash,
+    marker::PhantomData,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use events_core::{
     AsyncSink, Batches, Blocking, ConfigError, DeadLetter, Each, Event, Linger, Overflow, Sink,
 };
 
 use crate::{Queue, lanes::Route, start::drive};
+
+/// What a queue is called unless it is told, the same for all of them.
+static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("queue"));
 
 /// The sink is written to one event at a time: a sink of `E`.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +70,7 @@ pub(crate) struct Split<E> {
 impl<E: Event + Clone> Builder<E, Single> {
     pub(crate) fn new() -> Self {
         Self {
-            name: Arc::from("queue"),
+            name: Arc::clone(&NAME),
             capacity: None,
             overflow: None,
             linger: None,

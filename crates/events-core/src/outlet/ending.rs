@@ -9,8 +9,7 @@ use std::{
 
 use super::{Outlet, State, settling::failures};
 use crate::{
-    Closing, ErrorKind, Event, SinkError, Waiters, clock, feed::Chunk, isolate, seat::Seat,
-    waiters::Ticket,
+    Closing, ErrorKind, Event, SinkError, clock, feed::Chunk, isolate, seat::Seat, waiters::Ticket,
 };
 
 /// How long a worker has after an abort before the closer takes over what it holds.
@@ -58,7 +57,7 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// Ends once all before `target` is settled; with `None` if that may take until the end.
     async fn flushed(&self, target: u64) -> Option<Result<(), SinkError>> {
-        let mut sleeper = Sleeper::new(self, |state| &mut state.flushing);
+        let mut sleeper = Sleeper::new(self);
         poll_fn(|cx| {
             let mut state = self.state.lock();
             if let Some(outcome) = &state.outcome {
@@ -125,8 +124,7 @@ impl<E: Event + Clone> Outlet<E> {
             return;
         }
         state.aborted = true;
-        let ending = state.ending.take();
-        let flushing = state.flushing.take();
+        let waiting = state.waiting.take();
         let seat = Arc::clone(&state.seat);
         drop(state);
         // Afterwards, or a worker that has nothing to do could end before the sink is told.
@@ -135,8 +133,7 @@ impl<E: Event + Clone> Outlet<E> {
             let error = &panicked as &dyn std::error::Error;
             tracing::error!(queue = self.name(), error, "the sink panicked when aborted");
         }
-        ending.wake();
-        flushing.wake();
+        waiting.wake();
         self.call();
     }
 
@@ -166,7 +163,7 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// The result, once there is one.
     async fn outcome(&self) -> Result<(), SinkError> {
-        let mut sleeper = Sleeper::new(self, |state| &mut state.ending);
+        let mut sleeper = Sleeper::new(self);
         poll_fn(|cx| {
             let mut state = self.state.lock();
             if let Some(outcome) = &state.outcome {
@@ -229,7 +226,7 @@ impl<E: Event + Clone> Outlet<E> {
         state.handing_over += 1;
         let error = state.gone.clone();
         let error = error.unwrap_or_else(|| SinkError::new(ErrorKind::Undelivered, why));
-        let flushing = state.flushing.take();
+        let waiting = state.waiting.take();
         drop(state);
         for (chunk, from, to) in rest.parts {
             if from < to {
@@ -237,7 +234,7 @@ impl<E: Event + Clone> Outlet<E> {
             }
         }
         self.handed_over();
-        flushing.wake();
+        waiting.wake();
         self.call();
     }
 
@@ -312,11 +309,9 @@ impl<E: Event + Clone> Outlet<E> {
         }
         let mut state = self.state.lock();
         state.outcome = Some(outcome);
-        let ending = state.ending.take();
-        let flushing = state.flushing.take();
+        let waiting = state.waiting.take();
         drop(state);
-        ending.wake();
-        flushing.wake();
+        waiting.wake();
     }
 
     /// The worker is gone, perhaps before its end.
@@ -359,17 +354,16 @@ impl<E> Rest<E> {
 /// A place among those who wait for an outlet, left when dropped.
 struct Sleeper<'a, E> {
     outlet: &'a Outlet<E>,
-    among: fn(&mut State<E>) -> &mut Waiters,
     ticket: Option<Ticket>,
 }
 
 impl<'a, E> Sleeper<'a, E> {
-    fn new(outlet: &'a Outlet<E>, among: fn(&mut State<E>) -> &mut Waiters) -> Self {
-        Self { outlet, among, ticket: None }
+    const fn new(outlet: &'a Outlet<E>) -> Self {
+        Self { outlet, ticket: None }
     }
 
     fn register(&mut self, state: &mut State<E>, cx: &Context<'_>) {
-        (self.among)(state).register(&mut self.ticket, cx.waker());
+        state.waiting.register(&mut self.ticket, cx.waker());
     }
 }
 
@@ -377,7 +371,7 @@ impl<E> Drop for Sleeper<'_, E> {
     fn drop(&mut self) {
         if self.ticket.is_some() {
             let mut state = self.outlet.state.lock();
-            let left = (self.among)(&mut state).cancel(&mut self.ticket);
+            let left = state.waiting.cancel(&mut self.ticket);
             drop(state);
             drop(left);
         }

@@ -42,7 +42,6 @@ struct State<E> {
     seat: Arc<Seat<E>>,
     /// The lowest cursor that a flush waits for.
     flush_at: u64,
-    flushing: Waiters,
     /// How many of those who settle events are still handing them to the dead letter.
     handing_over: u64,
     /// How the sink closed, if it did so before all was handed over.
@@ -55,7 +54,8 @@ struct State<E> {
     /// Whether the result is being told.
     finished: bool,
     outcome: Option<Result<(), SinkError>>,
-    ending: Waiters,
+    /// Those who flush, and those who wait for the end.
+    waiting: Waiters,
 }
 
 /// What a worker is to do after an event.
@@ -108,7 +108,6 @@ impl<E> Outlet<E> {
                 undelivered: 0,
                 seat,
                 flush_at: u64::MAX,
-                flushing: Waiters::new(),
                 handing_over: 0,
                 finishing: None,
                 aborted: false,
@@ -116,7 +115,7 @@ impl<E> Outlet<E> {
                 taken: None,
                 finished: false,
                 outcome: None,
-                ending: Waiters::new(),
+                waiting: Waiters::new(),
             }),
         }
     }
@@ -191,13 +190,13 @@ impl<E> State<E> {
         }
     }
 
-    /// The flushes that may have ended; those that have not come back.
+    /// Those who wait, if a flush may have ended; those whose wait has not come back.
     fn flushed(&mut self, settled: u64) -> Sleepers {
         if settled < self.flush_at {
             return Sleepers::none();
         }
         self.flush_at = u64::MAX;
-        self.flushing.take()
+        self.waiting.take()
     }
 }
 

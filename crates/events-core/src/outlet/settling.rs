@@ -93,11 +93,11 @@ impl<E: Event + Clone> Outlet<E> {
     pub(crate) fn attend(&self) -> Flow {
         self.parts.cursor.attended();
         let mut state = self.state.lock();
-        let flushing = state.flushed(self.parts.cursor.reached());
+        let waiting = state.flushed(self.parts.cursor.reached());
         self.parts.cursor.await_at(state.flush_at);
         let flow = state.flow();
         drop(state);
-        flushing.wake();
+        waiting.wake();
         let line = self.feed.admit();
         if line || flow == Flow::Stop {
             self.parts.cursor.call();

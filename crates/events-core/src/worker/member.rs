@@ -40,38 +40,45 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
     /// Delivers the events of `chunk` that the sink has not had yet, one after the other.
     ///
     /// If it is `prompt`, others hear of each at once; if not, at the end or when they ask.
-    pub(super) async fn deliver(&self, chunk: &Chunk<E>, prompt: bool) -> Flow {
-        let Self { outlet, cursor, sink } = self;
-        // Kept here, since reading back at once what was just written would be what takes the time.
-        let mut at = cursor.reached();
-        loop {
-            if cursor.bound().is_some() {
-                if outlet.skip_lag() == Flow::Stop {
-                    return Flow::Stop;
-                }
-                at = cursor.reached();
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold its arguments twice")]
+    pub(super) fn deliver(&self, chunk: &Chunk<E>, prompt: bool) -> impl Future<Output = Flow> {
+        async move {
+            let cursor = &*self.cursor;
+            if cursor.is_called() && self.publish() == Flow::Stop {
+                return Flow::Stop;
             }
-            let events = chunk.from(at);
-            let left = cursor.stop().saturating_sub(at).min(events.len() as u64) as usize;
-            if left == 0 {
-                return self.publish();
-            }
-            let events = &events[..sink.span(left)];
-            at += events.len() as u64;
-            let is_last = at == chunk.end();
-            let flow = match sink.deliver(events).await {
-                Ok(()) => {
-                    cursor.settle_to(at);
-                    if prompt || is_last || cursor.is_called_at(at) {
-                        self.publish()
-                    } else {
-                        Flow::Go
+            // Kept here, since reading back at once what was just written would be what takes the
+            // time.
+            let mut at = cursor.reached();
+            loop {
+                if cursor.bound().is_some() {
+                    if self.outlet.skip_lag() == Flow::Stop {
+                        return Flow::Stop;
                     }
+                    at = cursor.reached();
                 }
-                Err(error) => outlet.fail(events, &error),
-            };
-            if is_last || flow == Flow::Stop {
-                return flow;
+                let events = chunk.from(at);
+                let left = cursor.stop().saturating_sub(at).min(events.len() as u64) as usize;
+                if left == 0 {
+                    return self.publish();
+                }
+                let events = &events[..self.sink.span(left)];
+                at += events.len() as u64;
+                let is_last = at == chunk.end();
+                let flow = match self.sink.deliver(events).await {
+                    Ok(()) => {
+                        cursor.settle_to(at);
+                        if prompt || is_last || cursor.is_called_at(at) {
+                            self.publish()
+                        } else {
+                            Flow::Go
+                        }
+                    }
+                    Err(error) => self.outlet.fail(events, &error),
+                };
+                if is_last || flow == Flow::Stop {
+                    return flow;
+                }
             }
         }
     }

@@ -9,13 +9,13 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::Arc,
-    task::Poll,
+    task::{Poll, ready},
     time::{Duration, Instant},
 };
 
 use member::Leaving;
 pub(crate) use member::Member;
-use walk::Walk;
+use walk::{Step, Walk};
 
 use crate::{
     Deliver, Event, Groups, Outlet, OutletParts,
@@ -115,12 +115,13 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     }
 
     async fn deliver_all(&mut self) {
-        if let Some(chunk) = self.begun.take() {
-            self.pass(&chunk).await;
-        }
         while !self.joins_others() {
             match self.next().await {
-                Next::Chunk(chunk) => self.pass(&chunk).await,
+                Next::Chunk(chunk) => {
+                    if self.pass(chunk).await {
+                        self.finish_those(Member::is_done).await;
+                    }
+                }
                 Next::Attend => self.finish_those(Member::is_done).await,
                 Next::End => self.finish_those(|_| true).await,
             }
@@ -129,6 +130,9 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
 
     /// What to do next, when there is something, together with those who have joined meanwhile.
     async fn next(&mut self) -> Next<E> {
+        if let Some(chunk) = self.begun.take() {
+            return Next::Chunk(chunk);
+        }
         let Self { reader, seat, members, group, linger, spent, busy_since, .. } = self;
         let next = |chunk: Option<_>| Poll::Ready(chunk.map_or(Next::End, Next::Chunk));
         let mut alarm: Option<Sleep> = None;
@@ -173,41 +177,49 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         next
     }
 
-    /// Gives `chunk` to each sink in turn, and ends those for which it was the last.
-    async fn pass(&mut self, chunk: &Arc<Chunk<E>>) {
-        let members = Arc::clone(&self.members);
-        let walk = Walk::new(members.len(), self.spent);
-        let mut is_through = false;
-        while !is_through {
-            let mut steps = pin!(walk.run(&members, chunk));
-            let end = poll_fn(|cx| {
-                match isolate::call(self.seat.id(), || steps.as_mut().poll(cx)) {
-                    Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
-                    Err(panicked) => Poll::Ready(Err(panicked)),
-                    Ok(Poll::Pending) if walk.yields() => {
-                        self.share(&walk, chunk);
-                        Poll::Pending
-                    }
-                    Ok(Poll::Pending) => {
-                        let waiting = walk.goes_on_with_this();
-                        self.fork_in_pass(waiting, chunk);
-                        members[waiting].publish();
-                        // A closer that has lost patience has ended the account.
-                        members[waiting].outlet.poll_ended(cx).map(|()| Ok(()))
+    /// Gives `chunk` to each sink in turn. True if it may have been the last for one of them.
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold its arguments twice")]
+    fn pass(&mut self, chunk: Arc<Chunk<E>>) -> impl Future<Output = bool> {
+        async move {
+            let members = Arc::clone(&self.members);
+            let mut walk = Walk::new(members.len(), self.spent);
+            let mut delivery = pin!(None);
+            poll_fn(|cx| {
+                loop {
+                    // Somebody may wait for each event of a sink that is alone, and it may be slow.
+                    let prompt = members.len() == 1;
+                    let deliver = |member| Member::deliver(member, &chunk, prompt);
+                    let step = isolate::call(self.seat.id(), || {
+                        walk.go_on(&members, chunk.len(), deliver, delivery.as_mut(), cx)
+                    });
+                    match step {
+                        Ok(Step::Through) => return Poll::Ready(()),
+                        Ok(Step::Yields) => {
+                            self.share(&mut walk, &chunk);
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        Ok(Step::Waits) => {
+                            walk.stay();
+                            self.fork_in_pass(walk.at, &chunk);
+                            members[walk.at].publish();
+                            // A closer that has lost patience has ended the account.
+                            ready!(members[walk.at].outlet.poll_ended(cx));
+                            delivery.set(None);
+                            return Poll::Ready(());
+                        }
+                        Err(panicked) => {
+                            delivery.set(None);
+                            members[walk.at].fail_next(&chunk, &panicked);
+                        }
                     }
                 }
             })
             .await;
-            match end {
-                Ok(()) => is_through = true,
-                Err(panicked) => members[walk.at()].fail_next(chunk, &panicked),
-            }
-        }
-        self.spent = walk.spent();
-        self.calm = self.calm.saturating_add(chunk.len());
-        self.reader.advance_to(chunk.end());
-        if walk.has_ended_some() {
-            self.finish_those(Member::is_done).await;
+            self.spent = walk.spent;
+            self.calm = self.calm.saturating_add(chunk.len());
+            self.reader.advance_to(chunk.end());
+            walk.has_ended_some
         }
     }
 

@@ -26,16 +26,16 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
 
     /// Leaves half of the members, of those that have yet to get `chunk`, to another worker, if
     /// there is too much to do for this one.
-    pub(super) fn share(&mut self, walk: &Walk, chunk: &Arc<Chunk<E>>) {
+    pub(super) fn share(&mut self, walk: &mut Walk, chunk: &Arc<Chunk<E>>) {
         let members = &self.members;
         let Some(groups) = &self.groups else { return };
-        let keep = walk.at().max(members.len() / 2);
+        let keep = walk.at.max(members.len() / 2);
         if keep == members.len() || !groups.is_too_much(members.len(), &mut self.busy_since) {
             return;
         }
         let others = Arc::new(members[keep..].to_vec());
         self.members = Arc::new(members[..keep].to_vec());
-        walk.end_before(keep);
+        walk.end = keep;
         // They are not to come together again before this has been worth it.
         self.calm = 0;
         let seat = Arc::new(Seat::new(Some(Arc::clone(chunk))));
