@@ -9,7 +9,7 @@ mod queue;
 mod retry;
 
 pub use broadcast::{SPARSE, SUBSCRIBERS, direct, queued, sparse, write};
-pub use durable::durable;
+pub use durable::{drain, durable};
 pub use http::http;
 pub use queue::queue;
 pub use retry::retry;
@@ -21,6 +21,9 @@ pub const TOTAL: usize = 2_000_000;
 
 /// How many events one run posts; a request costs as much as thousands of writes.
 const HTTP: usize = 5_000;
+
+/// How many events one run puts on the disk, where 64 of them share a commit.
+const DURABLE: usize = 64_000;
 
 /// Every work on the clock, with `share` of its events: 1 is all of them.
 pub fn all(share: usize) -> Vec<Contest> {
@@ -40,5 +43,8 @@ pub fn all(share: usize) -> Vec<Contest> {
         all.extend(sparse(subscribers, events));
     }
     all.extend(http(HTTP / share));
+    all.extend(durable(64, DURABLE / share));
+    all.extend(durable(1, DURABLE / 64 / share));
+    all.extend(drain(DURABLE / share));
     all
 }
