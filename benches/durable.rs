@@ -7,5 +7,6 @@ fn main() {
     for (writers, events) in [(1, 1_000), (64, 6_400)] {
         bench::compare(&mut criterion, &works::durable(writers, events));
     }
+    bench::compare(&mut criterion, &works::drain(6_400));
     criterion.final_summary();
 }

@@ -23,7 +23,7 @@ pub const TOTAL: usize = 2_000_000;
 const HTTP: usize = 5_000;
 
 /// How many events one run puts on the disk, where 64 of them share a commit.
-const DURABLE: usize = 64_000;
+const DURABLE: usize = 48_000;
 
 /// Every work on the clock, with `share` of its events: 1 is all of them.
 pub fn all(share: usize) -> Vec<Contest> {
@@ -44,7 +44,7 @@ pub fn all(share: usize) -> Vec<Contest> {
     }
     all.extend(http(HTTP / share));
     all.extend(durable(64, DURABLE / share));
-    all.extend(durable(1, DURABLE / 64 / share));
+    all.extend(durable(1, DURABLE / 20 / share));
     all.extend(drain(DURABLE / share));
     all
 }

@@ -119,14 +119,16 @@ impl Committer {
         let written = now();
         let first = store.next_seq;
         let transaction = store.connection.transaction()?;
-        let texts = work.writes.iter().map(|write| &*write.text);
-        store::insert(&transaction, first, written, texts)?;
+        // First what goes, so that its pages are free for what comes: each page that is touched is
+        // a write to the log.
         for seqs in &work.done.gone {
             store::delete(&transaction, seqs)?;
         }
         for (seq, error) in &work.done.dead {
             store::bury(&transaction, *seq, error)?;
         }
+        let texts = work.writes.iter().map(|write| &*write.text);
+        store::insert(&transaction, first, written, texts)?;
         let mut change = Committed { first, written, next_load: 0, dropped: 0, used: 0 };
         if self.desk.policy.overflow == Overflow::DropOldest {
             self.make_room(&transaction, work, &mut change)?;
@@ -221,7 +223,7 @@ impl Committer {
         }
         let shrunk = store::size(&store.connection).and_then(|(used, all)| {
             let worthwhile = all > SPARE && used < all / SPARE_SHARE;
-            if worthwhile { store.connection.execute_batch("VACUUM") } else { Ok(()) }
+            if worthwhile { store::shrink(&store.connection) } else { Ok(()) }
         });
         if let Err(error) = shrunk {
             // The room is still there to be used again.

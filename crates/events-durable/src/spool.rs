@@ -79,6 +79,8 @@ impl Spool {
     /// The file cannot be read, or is damaged.
     pub fn stats(&self) -> Result<SpoolStats, OpenError> {
         let read = || -> rusqlite::Result<SpoolStats> {
+            // All figures are of one moment, whatever a queue does meanwhile.
+            let _moment = self.connection.unchecked_transaction()?;
             let number = |sql: &str| -> rusqlite::Result<Option<u64>> {
                 self.connection.query_row(sql, [], |row| row.get(0))
             };

@@ -191,6 +191,14 @@ pub(crate) fn size(connection: &Connection) -> Result<(u64, u64)> {
     Ok(((pages - number("PRAGMA freelist_count")?) * page, pages * page))
 }
 
+/// Makes the file as small as what is in it.
+pub(crate) fn shrink(connection: &Connection) -> Result<()> {
+    connection.execute_batch("VACUUM")?;
+    // So far the small file is in the log alone, and the large one would stay until the log is
+    // full. Passive, since nobody is to wait for one who reads.
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
 /// How many events wait, without counting millions of them: they lie side by side, but for a gap
 /// that a dropped event may have left near the front.
 pub(crate) fn count_events(connection: &Connection) -> Result<u64> {

@@ -73,6 +73,12 @@ What one event costs for each of the subscribers, and what it costs the writer.
 - `http`: posts to a receiver on the loopback in the same process, one after the other; `batch` puts
   100 events into a request. `reqwest, a connection each` does what the notification endpoint of
   Docker's registry does.
+- `durable`: 256 bytes an event, each on the disk before its writer goes on. 64 writers are tasks, or
+  threads where it says so; `events` delivers everything meanwhile and takes it from the disk, and
+  the others only write. `raw append` is one thread that appends 64 events, or the one, and calls
+  `fdatasync`: nobody is woken. Among the threads each adds its event, one of them does that for
+  all, and all wait for it. `drain` has a backlog delivered to a sink that takes everything, beside
+  what it cost 64 tasks to write it; SQLite and `queue-file` take one event at a time.
 
 ## To repeat it
 

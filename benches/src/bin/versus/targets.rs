@@ -43,7 +43,7 @@ const fn size(work: &'static str, bytes: u64) -> Target {
     Target { work, seed: None, rival: None, bytes: Some(bytes) }
 }
 
-const fn http(work: &'static str, ratio: f64, rival: &'static str) -> Target {
+const fn beside(work: &'static str, ratio: f64, rival: &'static str) -> Target {
     Target { work, seed: None, rival: Some((ratio, Rival::Named(rival))), bytes: None }
 }
 
@@ -70,9 +70,12 @@ pub(crate) const TARGETS: &[Target] = &[
     size("memory/idle-queue", 1024),
     size("memory/subscription", 320),
     size("memory/backlog", 10),
-    http("http/one", 0.95, "plain reqwest"),
-    http("http/one", 5.0, "reqwest, a connection each"),
-    http("http/batch", 20.0, "plain reqwest, one each"),
+    beside("http/one", 0.95, "plain reqwest"),
+    beside("http/one", 5.0, "reqwest, a connection each"),
+    beside("http/batch", 20.0, "plain reqwest, one each"),
+    beside("durable/64w", 0.5, "raw append"),
+    beside("durable/1w", 0.6, "raw append"),
+    beside("durable/drain", 1.0, "the writing"),
 ];
 
 impl Target {
