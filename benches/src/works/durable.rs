@@ -41,7 +41,7 @@ pub fn durable(writers: usize, events: usize) -> Vec<Contest> {
         threads::<Fifo>(writers, few),
     ];
     if writers > 1 {
-        all.insert(3, threads::<Groups>(writers, events));
+        all.insert(3, threads::<Groups>(writers, events / 8));
     }
     all
 }

@@ -44,7 +44,7 @@ pub fn all(share: usize) -> Vec<Contest> {
     }
     all.extend(http(HTTP / share));
     all.extend(durable(64, DURABLE / share));
-    all.extend(durable(1, DURABLE / 20 / share));
+    all.extend(durable(1, DURABLE / 24 / share));
     all.extend(drain(DURABLE / share));
     all
 }
