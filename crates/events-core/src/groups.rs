@@ -6,13 +6,10 @@
 //! that has run dry, and whose sinks have not waited for a while, joins another that has run dry at
 //! the same place.
 //!
-//! So where events are few, one worker is woken for all sinks. One that is busy for longer than it
-//! takes to wake another leaves it half of its sinks, until there are as many as cores.
+//! So where events are few, one worker is woken for all sinks. One that does not keep up leaves half
+//! of its sinks to another, until there are as many as cores.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::fmt;
 
 use crate::{
     Event, Worker,
@@ -24,11 +21,6 @@ use crate::{
 /// How many sinks move to another group at most: moving takes time for each, and more of them are
 /// enough to make a wake-up cheap.
 const MOVERS: usize = 256;
-/// How long a worker is busy before it shares its sinks with another, several times as long as a
-/// wake-up on another core takes.
-///
-/// In a model no time passes.
-const BUSY: Duration = if cfg!(loom) { Duration::ZERO } else { Duration::from_micros(500) };
 
 /// The groups of one kind of sink in one feed.
 pub struct Groups<E: Event + Clone, D> {
@@ -73,11 +65,11 @@ impl<E: Event + Clone, D> Groups<E, D> {
         self.size.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// Whether a worker with so many sinks, busy since then, is to share them with another.
-    pub(crate) fn is_too_much(&self, sinks: usize, busy_since: &mut Option<Instant>) -> bool {
+    /// Whether a worker with so many sinks has more than one core's share of them.
+    pub(crate) fn is_more_than_a_share(&self, sinks: usize) -> bool {
         let share = self.size.load(Ordering::Relaxed) / self.cores;
         // With some slack, so that not every sink that comes or goes makes for a new worker.
-        sinks > share + share / 2 && busy_since.get_or_insert_with(Instant::now).elapsed() >= BUSY
+        sinks > share + share / 2
     }
 
     /// Runs `worker`.

@@ -300,7 +300,7 @@ async fn a_busy_task_shares_its_sinks_with_another_until_there_is_less_to_do() {
     const SINKS: usize = 200;
     let all = Broadcaster::new();
     let sinks: Vec<_> = (0..SINKS)
-        .map(|_| Arc::new(Tracing { effort: Duration::from_micros(5), ..Tracing::default() }))
+        .map(|_| Arc::new(Tracing { effort: Duration::from_micros(20), ..Tracing::default() }))
         .collect();
     for sink in &sinks {
         all.spawn_tokio(Arc::clone(sink));

@@ -1,9 +1,18 @@
 //! How workers come together and part: see [`Groups`](crate::Groups).
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{CALM, Member, Worker, walk::Walk};
 use crate::{Deliver, Event, Outlet, feed::Chunk, seat::Seat};
+
+/// How long a worker is busy, with more events waiting, before it leaves half of its sinks to
+/// another: several times as long as it takes to wake that on another core.
+const BEHIND: Duration = Duration::from_micros(500);
+/// The same if no more events wait: longer than it takes to reach what was not used for a while.
+const BUSY: Duration = Duration::from_millis(10);
 
 impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     /// Whether nobody is left to deliver to, or all have gone to another worker.
@@ -24,13 +33,19 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         self.members.is_empty()
     }
 
-    /// Leaves half of the members, of those that have yet to get `chunk`, to another worker, if
-    /// there is too much to do for this one.
+    /// Leaves half of the members, of those that have yet to get `chunk`, to another worker, if this
+    /// one has been busy for too long.
     pub(super) fn share(&mut self, walk: &mut Walk, chunk: &Arc<Chunk<E>>) {
         let members = &self.members;
         let Some(groups) = &self.groups else { return };
         let keep = walk.at.max(members.len() / 2);
-        if keep == members.len() || !groups.is_too_much(members.len(), &mut self.busy_since) {
+        if keep == members.len() || !groups.is_more_than_a_share(members.len()) {
+            return;
+        }
+        let busy = self.busy_since.get_or_insert_with(Instant::now).elapsed();
+        let limit = if self.reader.feed().head() > chunk.end() { BEHIND } else { BUSY };
+        // In a model no time passes.
+        if busy < limit && !cfg!(loom) {
             return;
         }
         let others = Arc::new(members[keep..].to_vec());
