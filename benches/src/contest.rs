@@ -43,13 +43,25 @@ impl Contest {
         took
     }
 
-    /// The median of so many runs, in nanoseconds an event.
+    /// The median of what its runs took, in nanoseconds an event.
     #[expect(clippy::cast_precision_loss, reason = "no run writes 2^53 events")]
-    pub fn median(&self, runs: usize) -> f64 {
-        let mut times: Vec<_> = (0..runs.max(1)).map(|_| self.run()).collect();
+    fn median(&self, mut times: Vec<Duration>) -> f64 {
         times.sort();
         times[times.len() / 2].as_secs_f64() * 1e9 / self.events as f64
     }
+}
+
+/// The median of so many runs of each, at least one, in nanoseconds an event.
+///
+/// They run in turn, so that what slows the machine down for a while slows down all of them.
+pub fn medians(contests: &[&Contest], runs: usize) -> Vec<f64> {
+    let mut times = vec![Vec::new(); contests.len()];
+    for _ in 0..runs.max(1) {
+        for (contest, times) in contests.iter().zip(&mut times) {
+            times.push(contest.run());
+        }
+    }
+    contests.iter().zip(times).map(|(contest, times)| contest.median(times)).collect()
 }
 
 impl fmt::Debug for Contest {

@@ -154,12 +154,24 @@ impl<E: Event + Clone> Broadcaster<E> {
     /// that has a worker. What direct sinks buffer, and what subscribers have not pulled, is not
     /// waited for.
     pub fn flush(&self) -> Closing<'_> {
-        let outlets = self.shared().roster.outlets();
-        Closing::all(
-            outlets
-                .into_iter()
-                .map(|(_, outlet)| Closing::new(async move { outlet.flush().await })),
-        )
+        let shared = self.shared();
+        let outlets = shared.roster.outlets();
+        let head = shared.feed.head();
+        shared.feed.hurry();
+        Closing::new(async move {
+            let mut errors = Vec::new();
+            // One after the other, which takes no longer, since all are under way: many that are
+            // waited for at once would all be looked at whenever one is done.
+            for (_, outlet) in outlets {
+                let Err(error) = outlet.flush_to(head).await else { continue };
+                let stuck = error.kind() == ErrorKind::WouldDeadlock;
+                errors.push(error);
+                if stuck {
+                    break;
+                }
+            }
+            SinkError::combine(errors).map_or(Ok(()), Err)
+        })
     }
 
     /// [`close`](Close::close), but at the end of `limit` what is left is given up: every sink is

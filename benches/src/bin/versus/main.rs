@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use benches::works::{self, memory};
+use benches::{
+    contest::medians,
+    works::{self, memory},
+};
 use cap::Cap;
 use clap::Parser;
 
@@ -77,30 +80,37 @@ fn main() -> anyhow::Result<()> {
 
 fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let mut keep = |work: &str, peer: &str, figure: &dyn Fn() -> Figure| {
-        let name = format!("{work} {peer}");
-        if !options.work.is_empty() && !options.work.iter().any(|part| name.contains(part)) {
-            return anyhow::Ok(());
-        }
-        let row = Row { work: work.into(), peer: peer.into(), figure: figure() };
+    let mut keep = |work: &str, peer: &str, figure| {
+        let row = Row { work: work.into(), peer: peer.into(), figure };
         if options.json {
             println!("{}", serde_json::to_string(&row)?);
         } else {
-            eprintln!("{name}: {}", row.figure);
+            eprintln!("{work} {peer}: {}", row.figure);
         }
         rows.push(row);
-        Ok(())
+        anyhow::Ok(())
     };
     // First, while nothing lies about in the caches of threads and runtimes.
     for weighing in memory::ALL {
-        keep(weighing.work, weighing.peer, &|| {
-            Figure::Size(weighing.bytes(&|| HEAP.allocated()) as u64)
-        })?;
+        if options.wants(weighing.work, weighing.peer) {
+            let size = weighing.bytes(&|| HEAP.allocated()) as u64;
+            keep(weighing.work, weighing.peer, Figure::Size(size))?;
+        }
     }
-    for contest in works::all(options.share as usize) {
-        keep(&contest.work, contest.peer, &|| {
-            Figure::Time((contest.median(options.runs) * 10.0).round() / 10.0)
-        })?;
+    let contests = works::all(options.share as usize);
+    for peers in contests.chunk_by(|one, other| one.work == other.work) {
+        let peers: Vec<_> =
+            peers.iter().filter(|peer| options.wants(&peer.work, peer.peer)).collect();
+        for (peer, time) in peers.iter().zip(medians(&peers, options.runs)) {
+            keep(&peer.work, peer.peer, Figure::Time((time * 10.0).round() / 10.0))?;
+        }
     }
     Ok(rows)
+}
+
+impl Options {
+    fn wants(&self, work: &str, peer: &str) -> bool {
+        let name = format!("{work} {peer}");
+        self.work.is_empty() || self.work.iter().any(|part| name.contains(part))
+    }
 }

@@ -44,15 +44,21 @@ impl<E: Event + Clone> Outlet<E> {
 
     /// Ends once all that was written before is settled.
     pub fn flush(&self) -> Closing<'_> {
-        let target = self.feed.head().min(self.parts.cursor.stop());
+        let head = self.feed.head();
         self.feed.hurry();
-        Closing::new(async move {
-            match self.flushed(target).await {
-                Some(result) => result,
-                // What was given up is settled by the end at the latest.
-                None => self.end().await,
-            }
-        })
+        Closing::new(self.flush_to(head))
+    }
+
+    /// Ends once all before sequence number `head` of the feed is settled. It hurries nobody.
+    ///
+    /// # Errors
+    /// Those of a [`flush`](Self::flush).
+    pub async fn flush_to(&self, head: u64) -> Result<(), SinkError> {
+        match self.flushed(head.min(self.parts.cursor.stop())).await {
+            Some(result) => result,
+            // What was given up is settled by the end at the latest.
+            None => self.end().await,
+        }
     }
 
     /// Ends once all before `target` is settled; with `None` if that may take until the end.
