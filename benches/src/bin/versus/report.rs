@@ -71,8 +71,8 @@ What one event costs for each of the subscribers, and what it costs the writer.
 - `memory`: bytes of live heap, for a queue with its task and its sink, for a subscription, and for
   each event in a backlog, where events are pointers.
 - `http`: posts to a receiver on the loopback in the same process, one after the other; `batch` puts
-  100 events into a request. `reqwest, a connection each` does what the notification endpoint of
-  Docker's registry does.
+  100 events into a request. `registry endpoint` is the notification endpoint of Docker's registry,
+  in Go, with the same receiver in a process of its own.
 - `durable`: 256 bytes an event, each on the disk before its writer goes on. 64 writers are tasks, or
   threads where it says so; `events` delivers everything meanwhile and takes it from the disk, and
   the others only write. `raw append` is one thread that appends 64 events, or the one, and calls

@@ -71,7 +71,7 @@ pub(crate) const TARGETS: &[Target] = &[
     size("memory/subscription", 320),
     size("memory/backlog", 10),
     beside("http/one", 0.95, "plain reqwest"),
-    beside("http/one", 5.0, "reqwest, a connection each"),
+    beside("http/one", 5.0, "registry endpoint"),
     beside("http/batch", 20.0, "plain reqwest, one each"),
     beside("durable/64w", 0.5, "raw append"),
     beside("durable/1w", 0.6, "raw append"),
