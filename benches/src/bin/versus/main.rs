@@ -5,6 +5,7 @@ mod charts;
 mod machine;
 mod report;
 mod rows;
+mod shortfalls;
 mod table;
 mod targets;
 

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, anyhow};
 
-use crate::{charts, machine, rows::Row, table};
+use crate::{charts, machine, rows::Row, shortfalls, table};
 
 /// Where the charts lie, from the project's root.
 const CHARTS: &str = "benches/charts";
@@ -24,6 +24,7 @@ fn page(rows: &[Row], runs: usize, machine: &str) -> String {
         .collect();
     let charts = charts.join("\n\n");
     let targets = table::targets(rows);
+    let causes = shortfalls::causes(rows);
     let growth = table::growth(rows);
     let figures = table::figures(rows);
     format!(
@@ -40,10 +41,14 @@ alone say as much about the machine.
 
 ## What was aimed at
 
-`go-events` is docker/go-events, the library in Go whose pattern this family follows.
+`go-events` is docker/go-events, the library in Go whose pattern this family follows; it ran right
+before.
 
 {targets}
 
+What is missed, and why:
+
+{causes}
 ## Growth
 
 What one event costs for each of the subscribers, and what it costs the writer.
@@ -86,6 +91,8 @@ What one event costs for each of the subscribers, and what it costs the writer.
     cargo run --release -p benches --bin versus -- --help   # parts of it, JSON, figures of others
     cargo bench -p benches --bench queue                    # one component, with confidence intervals
     cargo run --release -p benches --bin guard              # instruction counts, which no noise moves
+
+The programs in Go are in [`benches/peers`](benches/peers), with how to run them.
 "
     )
 }
