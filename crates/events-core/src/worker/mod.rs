@@ -2,6 +2,8 @@
 
 mod member;
 mod sharing;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod walk;
 
 use std::{

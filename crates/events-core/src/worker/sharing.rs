@@ -10,7 +10,7 @@ use crate::{Deliver, Event, Outlet, feed::Chunk, seat::Seat};
 
 /// How long a worker is busy, with more events waiting, before it leaves half of its sinks to
 /// another: several times as long as it takes to wake that on another core.
-const BEHIND: Duration = Duration::from_micros(500);
+pub(super) const BEHIND: Duration = Duration::from_micros(500);
 /// The same if no more events wait: longer than it takes to reach what was not used for a while.
 const BUSY: Duration = Duration::from_millis(10);
 
@@ -39,7 +39,8 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         let members = &self.members;
         let Some(groups) = &self.groups else { return };
         let keep = walk.at.max(members.len() / 2);
-        if keep == members.len() || !groups.is_more_than_a_share(members.len()) {
+        // One that has had to wait is alone by now, and the walk may be further than that.
+        if keep >= members.len() || !groups.is_more_than_a_share(members.len()) {
             return;
         }
         let busy = self.busy_since.get_or_insert_with(Instant::now).elapsed();

@@ -1,0 +1,115 @@
+//! Two sinks that share a worker, which is polled by hand.
+
+use std::{
+    pin::Pin,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    task::{Context, Waker},
+    thread,
+};
+
+use super::*;
+use crate::{AsyncSink, Close, Closing, Cursor, Each, SinkError, feed::Feed, sync::Mutex};
+
+/// Has whoever writes or closes wait while it is shut.
+#[derive(Default)]
+struct Door {
+    shut: AtomicBool,
+    events: Mutex<Vec<u64>>,
+    closes: AtomicUsize,
+}
+
+impl Door {
+    fn poll(&self) -> Poll<()> {
+        if self.shut.load(Ordering::Relaxed) { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+impl Close for Door {
+    fn close(&self) -> Closing<'_> {
+        self.closes.fetch_add(1, Ordering::Relaxed);
+        Closing::new(poll_fn(|_| self.poll().map(Ok)))
+    }
+}
+
+impl AsyncSink<u64> for Door {
+    async fn write(&self, event: &u64) -> Result<(), SinkError> {
+        poll_fn(|_| self.poll()).await;
+        self.events.lock().push(*event);
+        Ok(())
+    }
+}
+
+type Doors = Worker<u64, Each<Arc<Door>>>;
+
+type Run = Pin<Box<dyn Future<Output = ()>>>;
+
+struct Pair {
+    feed: Arc<Feed<u64>>,
+    doors: [Arc<Door>; 2],
+    outlets: [Arc<Outlet<u64>>; 2],
+    /// The worker of both.
+    run: Run,
+    /// Those that leave it.
+    others: Arc<Mutex<Vec<Doors>>>,
+}
+
+impl Pair {
+    fn new(cores: usize) -> Self {
+        let feed = Arc::new(Feed::new());
+        let others = Arc::new(Mutex::new(Vec::new()));
+        let spawned = Arc::clone(&others);
+        let groups = Arc::new(Groups::new(cores, move |worker| spawned.lock().push(worker)));
+        let doors = [(); 2].map(|()| Arc::new(Door::default()));
+        let [one, two] = doors.each_ref().map(|door| {
+            let reader = feed.reader(None);
+            let parts = OutletParts {
+                sink: Arc::clone(door) as _,
+                dead_letter: None,
+                name: Arc::from("door"),
+                owns_feed: false,
+                driven_by_future: true,
+                span: 1,
+                disconnect: false,
+                cursor: Arc::new(Cursor::new(reader.at(), None)),
+                on_end: None,
+            };
+            let (outlet, worker) = Worker::new(reader, Each(Arc::clone(door)), Linger::NONE, parts);
+            (outlet, Box::pin(worker.among(Arc::clone(&groups)).run()) as Run)
+        });
+        let (mut run, mut joins) = (one.1, two.1);
+        assert!(poll(&mut run).is_pending());
+        assert!(poll(&mut joins).is_ready(), "the second joins the first");
+        Self { feed, doors, outlets: [one.0, two.0], run, others }
+    }
+
+    fn other(&self) -> Run {
+        Box::pin(self.others.lock().pop().unwrap().run())
+    }
+}
+
+fn poll(run: &mut Run) -> Poll<()> {
+    run.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn one_that_kept_the_others_waiting_has_nobody_to_share_afterwards() {
+    const EVENTS: u64 = Feed::<u64>::CHUNK as u64;
+    let mut pair = Pair::new(4);
+    pair.doors[1].shut.store(true, Ordering::Relaxed);
+    // One more than a chunk, so that it is behind.
+    for event in 0..=EVENTS {
+        pair.feed.push(event).unwrap();
+    }
+    assert!(poll(&mut pair.run).is_pending(), "a turn of the first");
+    assert!(poll(&mut pair.run).is_pending(), "the second waits");
+    let mut other = pair.other();
+    thread::sleep(sharing::BEHIND);
+    pair.doors[1].shut.store(false, Ordering::Relaxed);
+    pair.feed.close();
+    while poll(&mut pair.run).is_pending() {}
+    while poll(&mut other).is_pending() {}
+    for (door, outlet) in pair.doors.iter().zip(&pair.outlets) {
+        assert_eq!(*door.events.lock(), (0..=EVENTS).collect::<Vec<_>>());
+        assert_eq!(outlet.stats().delivered, EVENTS + 1);
+    }
+}
