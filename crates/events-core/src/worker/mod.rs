@@ -117,6 +117,11 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     }
 
     async fn deliver_all(&mut self) {
+        // Where it was forked from, some may have been told to end that nobody has looked at yet. A
+        // pass looks at all of them.
+        if self.begun.is_none() {
+            self.finish_those(Member::is_done).await;
+        }
         while !self.joins_others() {
             match self.next().await {
                 Next::Chunk(chunk) => {

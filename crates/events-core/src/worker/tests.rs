@@ -113,3 +113,22 @@ fn one_that_kept_the_others_waiting_has_nobody_to_share_afterwards() {
         assert_eq!(outlet.stats().delivered, EVENTS + 1);
     }
 }
+
+#[test]
+fn one_that_waits_in_its_close_keeps_no_other_from_closing() {
+    let mut pair = Pair::new(1);
+    for (door, outlet) in pair.doors.iter().zip(&pair.outlets) {
+        door.shut.store(true, Ordering::Relaxed);
+        outlet.begin_close();
+    }
+    assert!(poll(&mut pair.run).is_pending());
+    let mut other = pair.other();
+    assert!(poll(&mut other).is_pending());
+    for door in &pair.doors {
+        assert_eq!(door.closes.load(Ordering::Relaxed), 1);
+        door.shut.store(false, Ordering::Relaxed);
+    }
+    assert!(poll(&mut pair.run).is_ready());
+    assert!(poll(&mut other).is_ready());
+    assert!(pair.outlets.iter().all(|outlet| outlet.has_ended()));
+}
