@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,6 +14,7 @@ use crate::{
 use events_core::{
     AsyncSink, Close, Closing, ErrorKind, Event, Sink, SinkError, clock,
     feed::{Feed, Refused},
+    isolate,
     park::block_on,
 };
 
@@ -159,16 +161,23 @@ impl<E: Event + Clone> Broadcaster<E> {
         let head = shared.feed.head();
         shared.feed.hurry();
         Closing::new(async move {
+            // Most callers are neither inside a sink nor blocking a runtime.
+            if isolate::is_inside_any() || clock::blocks_a_runtime() {
+                // Before any wait, since the others may depend on the one that would be for ever.
+                for (_, outlet) in &outlets {
+                    let at_once = clock::before(outlet.flush_to(head), ready(())).await;
+                    if let Some(Err(error)) = at_once
+                        && error.kind() == ErrorKind::WouldDeadlock
+                    {
+                        return Err(error);
+                    }
+                }
+            }
             let mut errors = Vec::new();
             // One after the other, which takes no longer, since all are under way: many that are
             // waited for at once would all be looked at whenever one is done.
             for (_, outlet) in outlets {
-                let Err(error) = outlet.flush_to(head).await else { continue };
-                let stuck = error.kind() == ErrorKind::WouldDeadlock;
-                errors.push(error);
-                if stuck {
-                    break;
-                }
+                errors.extend(outlet.flush_to(head).await.err());
             }
             SinkError::combine(errors).map_or(Ok(()), Err)
         })

@@ -151,3 +151,26 @@ fn a_subscriber_that_reads_nothing_holds_up_no_close() {
     all.close().wait().unwrap();
     assert_eq!(subscription.pending(), 1);
 }
+
+/// The one that is asked first may depend on the one that asks.
+#[test]
+fn flushing_from_inside_a_spawned_sink_is_refused_before_any_wait() {
+    let all = Broadcaster::new();
+    let (blocked, _entered) = Blocked::new();
+    all.spawn(Arc::clone(&blocked));
+    let hook = Arc::new(Hook::default());
+    let (sender, answer) = mpsc::channel();
+    hook.set({
+        let all = all.clone();
+        move |_| {
+            sender.send(all.flush().wait().unwrap_err().kind()).unwrap();
+            Ok(())
+        }
+    });
+    all.spawn(hook);
+    all.write(&1).unwrap();
+    let answer = answer.recv_timeout(Duration::from_secs(20));
+    blocked.open();
+    assert_eq!(answer, Ok(ErrorKind::WouldDeadlock));
+    all.close().wait().unwrap();
+}
