@@ -93,10 +93,6 @@ impl<E: Event + Clone, D> Groups<E, D> {
         at: u64,
     ) -> Option<Arc<Group<E, D>>> {
         let mut open = self.open.lock();
-        if let Some(own) = &own {
-            // Those who joined it meanwhile come along.
-            members.append(&mut own.arrivals.lock());
-        }
         let few = members.len() <= MOVERS;
         for group in open.iter().filter(|_| few) {
             if own.as_ref().is_some_and(|own| Arc::ptr_eq(own, group)) {

@@ -45,7 +45,7 @@ pub struct Worker<E: Event + Clone, D> {
     linger: Linger,
     groups: Option<Arc<Groups<E, D>>>,
     group: Option<Arc<Group<E, D>>>,
-    /// How many events were delivered since a sink last waited.
+    /// How many events were delivered since a sink last waited or was left to another worker.
     calm: usize,
     /// How many events were delivered in this turn.
     spent: usize,

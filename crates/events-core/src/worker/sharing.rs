@@ -18,17 +18,14 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     /// Whether nobody is left to deliver to, or all have gone to another worker.
     pub(super) fn joins_others(&mut self) -> bool {
         let at = self.reader.at();
-        if let Some(groups) = &self.groups {
-            if self.members.is_empty() {
-                let late = self.group.take().map(|own| groups.close(&own));
-                self.members = Arc::new(late.unwrap_or_default());
-            } else if self.calm >= CALM
-                && self.reader.feed().head() == at
-                && (self.group.is_none() || groups.has_others(self.members.len()))
-            {
-                let members = Arc::make_mut(&mut self.members);
-                self.group = groups.join(members, self.group.take(), &self.seat, at);
-            }
+        if let Some(groups) = &self.groups
+            && !self.members.is_empty()
+            && self.calm >= CALM
+            && self.reader.feed().head() == at
+            && (self.group.is_none() || groups.has_others(self.members.len()))
+        {
+            let members = Arc::make_mut(&mut self.members);
+            self.group = groups.join(members, self.group.take(), &self.seat, at);
         }
         self.members.is_empty()
     }

@@ -15,7 +15,7 @@ const TURN: usize = if cfg!(loom) { 1 } else { 128 };
 pub(super) struct Walk {
     /// The member it is with.
     pub(super) at: usize,
-    /// Where it ends: behind the last member, or behind the one that has to wait.
+    /// Where it ends: behind the last member that is not left to another worker.
     pub(super) end: usize,
     /// How many events were delivered in this turn.
     pub(super) spent: usize,
