@@ -13,6 +13,9 @@ use crate::{Deliver, Event, Outlet, feed::Chunk, seat::Seat};
 pub(super) const BEHIND: Duration = Duration::from_micros(500);
 /// The same if no more events wait: longer than it takes to reach what was not used for a while.
 const BUSY: Duration = Duration::from_millis(10);
+/// Of more than so many sinks, those that do not wait go on in two tasks: each that waits keeps a
+/// list of those it was with, which were too much if many wait at once.
+const MANY: usize = 64;
 
 impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     /// Whether nobody is left to deliver to, or all have gone to another worker.
@@ -46,19 +49,15 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         if busy < limit && !cfg!(loom) {
             return;
         }
-        let others = Arc::new(members[keep..].to_vec());
+        let others = members[keep..].to_vec();
         self.members = Arc::new(members[..keep].to_vec());
         walk.end = keep;
         // They are not to come together again before this has been worth it.
         self.calm = 0;
-        let seat = Arc::new(Seat::new(Some(Arc::clone(chunk))));
-        if others.iter().filter(|member| member.sit(&seat)).count() > 0 {
-            seat.call();
-        }
-        groups.spawn(self.branch(seat, others, Some(chunk), self.calm));
+        self.leave(others, chunk, self.calm);
     }
 
-    /// Leaves this task to member `waiting`; the others go on with `chunk` in a new one.
+    /// Leaves this task to member `waiting`; the others go on with `chunk` in a new one, or in two.
     pub(super) fn fork_in_pass(&mut self, waiting: usize, chunk: &Arc<Chunk<E>>) {
         self.calm = 0;
         if self.groups.is_none() || self.members.len() < 2 {
@@ -67,8 +66,22 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         // Those that have had the chunk find nothing new in it.
         let mut others = Vec::clone(&self.members);
         let waiting = others.swap_remove(waiting);
+        if others.len() > MANY {
+            let half = others.split_off(others.len() / 2);
+            self.leave(half, chunk, CALM);
+        }
         self.fork(&waiting.outlet, Arc::new(others), Some(chunk));
         self.members = Arc::new(vec![waiting]);
+    }
+
+    /// Has `others` go on with `chunk` in a new task, at a seat of their own.
+    fn leave(&self, others: Vec<Member<E, D>>, chunk: &Arc<Chunk<E>>, calm: usize) {
+        let Some(groups) = &self.groups else { return };
+        let seat = Arc::new(Seat::new(Some(Arc::clone(chunk))));
+        if others.iter().filter(|member| member.sit(&seat)).count() > 0 {
+            seat.call();
+        }
+        groups.spawn(self.branch(seat, Arc::new(others), Some(chunk), calm));
     }
 
     /// Has `others` go on in a new task, away from the sink that waits.

@@ -1,6 +1,7 @@
-//! Two sinks that share a worker, which is polled by hand.
+//! Sinks that share a worker, which is polled by hand.
 
 use std::{
+    future::pending,
     pin::Pin,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     task::{Context, Waker},
@@ -8,7 +9,7 @@ use std::{
 };
 
 use super::*;
-use crate::{AsyncSink, Close, Closing, Cursor, Each, SinkError, feed::Feed, sync::Mutex};
+use crate::{AsyncSink, Close, Closing, Cursor, Discard, Each, SinkError, feed::Feed, sync::Mutex};
 
 /// Has whoever writes or closes wait while it is shut.
 #[derive(Default)]
@@ -62,17 +63,7 @@ impl Pair {
         let doors = [(); 2].map(|()| Arc::new(Door::default()));
         let [one, two] = doors.each_ref().map(|door| {
             let reader = feed.reader(None);
-            let parts = OutletParts {
-                sink: Arc::clone(door) as _,
-                dead_letter: None,
-                name: Arc::from("door"),
-                owns_feed: false,
-                driven_by_future: true,
-                span: 1,
-                disconnect: false,
-                cursor: Arc::new(Cursor::new(reader.at(), None)),
-                on_end: None,
-            };
+            let parts = parts(Arc::clone(door) as _, &reader);
             let (outlet, worker) = Worker::new(reader, Each(Arc::clone(door)), Linger::NONE, parts);
             (outlet, Box::pin(worker.among(Arc::clone(&groups)).run()) as Run)
         });
@@ -84,6 +75,20 @@ impl Pair {
 
     fn other(&self) -> Run {
         Box::pin(self.others.lock().pop().unwrap().run())
+    }
+}
+
+fn parts(sink: Arc<dyn Close>, reader: &Reader<u64>) -> OutletParts<u64> {
+    OutletParts {
+        sink,
+        dead_letter: None,
+        name: Arc::from("test"),
+        owns_feed: false,
+        driven_by_future: true,
+        span: 1,
+        disconnect: false,
+        cursor: Arc::new(Cursor::new(reader.at(), None)),
+        on_end: None,
     }
 }
 
@@ -131,4 +136,56 @@ fn one_that_waits_in_its_close_keeps_no_other_from_closing() {
     assert!(poll(&mut pair.run).is_ready());
     assert!(poll(&mut other).is_ready());
     assert!(pair.outlets.iter().all(|outlet| outlet.has_ended()));
+}
+
+/// Waits for ever, and counts how often it is copied.
+struct Stuck(Arc<AtomicUsize>);
+
+impl Clone for Stuck {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Deliver<u64> for Stuck {
+    fn span(&self, _available: usize) -> usize {
+        1
+    }
+
+    fn deliver(&self, _events: &[u64]) -> impl Future<Output = Result<(), SinkError>> + Send {
+        pending()
+    }
+}
+
+/// Each keeps a list of those it was with, as long as it waits.
+#[test]
+fn many_that_wait_at_once_are_not_copied_for_each_of_them() {
+    const SINKS: usize = 512;
+    let feed = Arc::new(Feed::new());
+    let copies = Arc::new(AtomicUsize::new(0));
+    let others = Arc::new(Mutex::new(Vec::new()));
+    let spawned = Arc::clone(&others);
+    let groups = Arc::new(Groups::new(1, move |worker| spawned.lock().push(worker)));
+    let mut runs = Vec::new();
+    for _ in 0..SINKS {
+        let reader = feed.reader(None);
+        let parts = parts(Arc::new(Discard::new()), &reader);
+        let (_, worker) = Worker::new(reader, Stuck(Arc::clone(&copies)), Linger::NONE, parts);
+        let mut run: Run = Box::pin(worker.among(Arc::clone(&groups)).run());
+        if poll(&mut run).is_pending() {
+            runs.push(run);
+        }
+    }
+    assert_eq!(runs.len(), 1, "all are together");
+    feed.push(0).unwrap();
+    assert!(poll(&mut runs[0]).is_pending());
+    loop {
+        let Some(other) = others.lock().pop() else { break };
+        runs.push(Box::pin(other.run()));
+        assert!(poll(runs.last_mut().unwrap()).is_pending());
+    }
+    assert_eq!(runs.len(), SINKS, "all are alone");
+    let copies = copies.load(Ordering::Relaxed);
+    assert!(copies < SINKS * SINKS / 8, "{copies} copies");
 }
