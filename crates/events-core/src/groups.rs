@@ -48,7 +48,7 @@ impl<E: Event + Clone, D> Groups<E, D> {
     pub fn new(cores: usize, spawn: impl Fn(Worker<E, D>) + Send + Sync + 'static) -> Self {
         Self {
             spawn: Box::new(spawn),
-            cores,
+            cores: cores.max(1),
             size: AtomicUsize::new(0),
             open: Mutex::new(Vec::new()),
             count: AtomicUsize::new(0),
