@@ -36,6 +36,8 @@ pub fn all(share: usize) -> Vec<Contest> {
         let events = (TOTAL / subscribers).min(200_000).div_ceil(share);
         all.extend(direct(subscribers, events));
         all.extend(queued(subscribers, events));
+        // More of them, since the writer alone is done with a few before anything else happens.
+        let events = (10 * TOTAL / subscribers).min(200_000).div_ceil(share);
         all.extend(write(subscribers, events));
     }
     for subscribers in SPARSE {
