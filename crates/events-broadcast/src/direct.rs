@@ -348,10 +348,12 @@ impl<'a, E: ?Sized + Event> Place<'a, E> {
     /// another writer was quicker.
     fn queue_up(&mut self, waker: &Waker) {
         let direct = self.direct;
+        // Declared before the lock, since what is replaced may be the last to hold a task.
+        let mut waker = waker.clone();
         let mut waiting = direct.waiting.lock();
         if let Some(ticket) = self.ticket {
             match waiting.iter_mut().find(|(other, _)| *other == ticket) {
-                Some((_, known)) => known.clone_from(waker),
+                Some((_, known)) => std::mem::swap(known, &mut waker),
                 None => waiting.push_front((ticket, waker.clone())),
             }
         } else {

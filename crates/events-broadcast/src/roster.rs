@@ -112,8 +112,9 @@ impl<E: Event + Clone> Sleeper<'_, E> {
             let error = SinkError::combine(state.errors.iter().cloned());
             return Poll::Ready(error.map_or(Ok(()), Err));
         }
-        state.ending.register(&mut self.ticket, cx.waker());
+        let replaced = state.ending.register(&mut self.ticket, cx.waker());
         drop(state);
+        drop(replaced);
         self.roster.check_wait().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
     }
 }

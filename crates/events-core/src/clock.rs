@@ -147,7 +147,8 @@ impl Alarm {
     }
 
     fn set(&self, waker: &Waker) {
-        self.waker.lock().clone_from(waker);
+        let replaced = std::mem::replace(&mut *self.waker.lock(), waker.clone());
+        drop(replaced);
         self.poll_without_a_thread();
     }
 

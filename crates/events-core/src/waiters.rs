@@ -44,11 +44,13 @@ impl Waiters {
         self.sleeping == 0
     }
 
-    /// Has `waker` woken at the next change.
-    pub fn register(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
+    /// Has `waker` woken at the next change. What it replaces is to be dropped outside the lock: it
+    /// may be the last to hold a task, and all that the task holds.
+    #[must_use = "what it replaces is to be dropped outside the lock"]
+    pub fn register(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) -> Option<Waker> {
         if let Some(Slot::Sleeping(known)) = self.slot(*ticket) {
-            known.clone_from(waker);
-            return;
+            let is_known = known.will_wake(waker);
+            return (!is_known).then(|| std::mem::replace(known, waker.clone()));
         }
         let place = self.free;
         if let Some(Slot::Free(next)) = self.slots.get(place) {
@@ -60,10 +62,10 @@ impl Waiters {
         self.slots[place] = Slot::Sleeping(waker.clone());
         self.sleeping += 1;
         *ticket = Some(Ticket { round: self.round, place });
+        None
     }
 
-    /// Forgets the waker of `ticket`, if it still sleeps. The waker is to be dropped outside the
-    /// lock: it may be the last to hold a task, and all that the task holds.
+    /// Forgets the waker of `ticket`, if it still sleeps. It is to be dropped outside the lock too.
     pub fn cancel(&mut self, ticket: &mut Option<Ticket>) -> Option<Waker> {
         let ticket = ticket.take()?;
         let next = self.free;
@@ -147,9 +149,10 @@ mod tests {
         let (third, third_waker) = counting();
         let mut waiters = Waiters::new();
         let (mut a, mut b) = (None, None);
-        waiters.register(&mut a, &first_waker);
-        waiters.register(&mut b, &third_waker);
-        waiters.register(&mut a, &second_waker);
+        assert!(waiters.register(&mut a, &first_waker).is_none());
+        assert!(waiters.register(&mut b, &third_waker).is_none());
+        assert!(waiters.register(&mut a, &second_waker).is_some(), "hands back what it replaces");
+        assert!(waiters.register(&mut a, &second_waker).is_none(), "it is known");
         assert!(waiters.cancel(&mut b).is_some());
         waiters.take().wake();
         let woken = [&first, &second, &third].map(|count| count.0.load(Ordering::Relaxed));
@@ -162,9 +165,9 @@ mod tests {
         let (late, late_waker) = counting();
         let mut waiters = Waiters::new();
         let (mut a, mut b) = (None, None);
-        waiters.register(&mut a, &early_waker);
+        assert!(waiters.register(&mut a, &early_waker).is_none());
         waiters.take().wake();
-        waiters.register(&mut b, &late_waker);
+        assert!(waiters.register(&mut b, &late_waker).is_none());
         assert!(waiters.cancel(&mut a).is_none());
         waiters.take().wake();
         assert_eq!(early.0.load(Ordering::Relaxed), 1);
@@ -175,9 +178,9 @@ mod tests {
     fn sleepers_that_come_and_go_take_no_more_room() {
         let mut waiters = Waiters::new();
         let (mut stays, mut leaves) = (None, None);
-        waiters.register(&mut stays, Waker::noop());
+        assert!(waiters.register(&mut stays, Waker::noop()).is_none());
         for _ in 0..100 {
-            waiters.register(&mut leaves, Waker::noop());
+            assert!(waiters.register(&mut leaves, Waker::noop()).is_none());
             std::mem::swap(&mut stays, &mut leaves);
             assert!(waiters.cancel(&mut leaves).is_some());
         }

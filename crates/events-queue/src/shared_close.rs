@@ -94,7 +94,8 @@ impl<E: Event> Shared<E> {
         let mut place = Place { shared: self, ticket: None };
         poll_fn(|cx| {
             // Before the poll, whose wake-up is for all who are here.
-            self.state.lock().waiting.register(&mut place.ticket, cx.waker());
+            let replaced = self.state.lock().waiting.register(&mut place.ticket, cx.waker());
+            drop(replaced);
             self.poll()
         })
         .await

@@ -164,6 +164,8 @@ impl<'a> Future for Entry<'a> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let permits = self.permits;
+        // Declared before the lock, so that what it replaces is dropped outside.
+        let mut waker = cx.waker().clone();
         let mut state = permits.state.lock();
         let Some(number) = self.number else {
             if state.end.is_some() {
@@ -181,10 +183,10 @@ impl<'a> Future for Entry<'a> {
                     "this is called from inside a write that holds what it would wait for",
                 )));
             }
-            self.number = Some(state.line.join((), cx.waker().clone()));
+            self.number = Some(state.line.join((), waker));
             return Poll::Pending;
         };
-        let Poll::Ready(admitted) = state.line.poll(number, cx.waker()) else {
+        let Poll::Ready(admitted) = state.line.poll(number, &mut waker) else {
             return Poll::Pending;
         };
         let (round, end) = (state.round, state.end);

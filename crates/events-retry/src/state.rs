@@ -136,9 +136,10 @@ impl Future for Wait<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { state, seen, limit, ticket, sleep } = &mut *self;
         let mut desk = state.desk.lock();
-        desk.waiting.register(ticket, cx.waker());
+        let replaced = desk.waiting.register(ticket, cx.waker());
         let changed = state.answers.call() != *seen || state.closed.check().is_err();
         drop(desk);
+        drop(replaced);
         if changed {
             return Poll::Ready(());
         }

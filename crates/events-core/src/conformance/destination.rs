@@ -74,7 +74,9 @@ impl Destination {
         poll_fn(|cx| {
             let mut state = self.0.lock();
             if state.blocked {
-                state.waiting.register(&mut ticket, cx.waker());
+                let replaced = state.waiting.register(&mut ticket, cx.waker());
+                drop(state);
+                drop(replaced);
                 return Poll::Pending;
             }
             if state.closed {

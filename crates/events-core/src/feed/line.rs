@@ -21,8 +21,9 @@ use std::{
 /// let (event, waker) = line.admit().expect("somebody waits");
 /// assert_eq!(event, "one");
 /// waker.wake();
-/// assert_eq!(line.poll(first, Waker::noop()), Poll::Ready(true));
-/// assert_eq!(line.poll(second, Waker::noop()), Poll::Pending);
+/// let mut waker = Waker::noop().clone();
+/// assert_eq!(line.poll(first, &mut waker), Poll::Ready(true));
+/// assert_eq!(line.poll(second, &mut waker), Poll::Pending);
 /// ```
 pub struct Line<E> {
     waiting: VecDeque<Waiting<E>>,
@@ -76,9 +77,12 @@ impl<E> Line<E> {
     }
 
     /// Whether writer `number` has been let in; false if the line was cleared before.
-    pub fn poll(&mut self, number: u64, waker: &Waker) -> Poll<bool> {
+    ///
+    /// While it waits, `waker` takes the place of the one before, which is left in it for the caller
+    /// to drop outside the lock.
+    pub fn poll(&mut self, number: u64, waker: &mut Waker) -> Poll<bool> {
         if let Some(place) = self.place(number) {
-            self.waiting[place].waker.clone_from(waker);
+            std::mem::swap(&mut self.waiting[place].waker, waker);
             return Poll::Pending;
         }
         Poll::Ready(self.was_admitted(number))

@@ -267,7 +267,9 @@ impl<E> Place<E> {
     /// Ready once the event was let in, or with `Closed` once the feed has closed without it.
     pub fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
         let Some(number) = self.number else { return Poll::Ready(Ok(())) };
-        let admitted = ready!(self.feed.log.lock().line.poll(number, cx.waker()));
+        let mut waker = cx.waker().clone();
+        let poll = self.feed.log.lock().line.poll(number, &mut waker);
+        let admitted = ready!(poll);
         self.number = None;
         Poll::Ready(if admitted { Ok(()) } else { Err(ErrorKind::Closed) })
     }

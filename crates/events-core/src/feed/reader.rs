@@ -82,10 +82,11 @@ impl<E> Reader<E> {
         let mut unneeded = Unneeded::new();
         let mut log = self.feed.log.lock();
         let next = log.next(&mut self.next, self.at, self.bound, wanted, &mut unneeded);
+        let mut replaced = None;
         if matches!(next, Next::Wait) {
             // One who lingers is woken for the first event, to start the clock, and for the last.
             let wanted = if log.open_len() == 0 { 1 } else { wanted };
-            log.sleepers(wanted).register(&mut self.ticket, cx.waker());
+            replaced = log.sleepers(wanted).register(&mut self.ticket, cx.waker());
         }
         if let Next::Chunk(chunk) = &next
             && let Some(before) = keep(chunk)
@@ -93,7 +94,7 @@ impl<E> Reader<E> {
             unneeded.push(before);
         }
         drop(log);
-        drop(unneeded);
+        drop((unneeded, replaced));
         match next {
             Next::Chunk(chunk) => Poll::Ready(Some(chunk)),
             Next::Wait => Poll::Pending,

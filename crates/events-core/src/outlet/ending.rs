@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -81,10 +81,13 @@ impl<E: Event + Clone> Outlet<E> {
                 return Poll::Ready(Some(Err(error)));
             }
             state.flush_at = state.flush_at.min(target);
-            sleeper.register(&mut state, cx);
+            let replaced = sleeper.register(&mut state, cx);
             // The worker may have come that far before it could see the flag.
             self.parts.cursor.call();
-            if done(&state) { Poll::Ready(Some(Ok(()))) } else { Poll::Pending }
+            let is_done = done(&state);
+            drop(state);
+            drop(replaced);
+            if is_done { Poll::Ready(Some(Ok(()))) } else { Poll::Pending }
         })
         .await
     }
@@ -178,7 +181,9 @@ impl<E: Event + Clone> Outlet<E> {
             if let Err(error) = self.check_wait_at(&state.seat) {
                 return Poll::Ready(Err(error));
             }
-            sleeper.register(&mut state, cx);
+            let replaced = sleeper.register(&mut state, cx);
+            drop(state);
+            drop(replaced);
             Poll::Pending
         })
         .await
@@ -368,8 +373,8 @@ impl<'a, E> Sleeper<'a, E> {
         Self { outlet, ticket: None }
     }
 
-    fn register(&mut self, state: &mut State<E>, cx: &Context<'_>) {
-        state.waiting.register(&mut self.ticket, cx.waker());
+    fn register(&mut self, state: &mut State<E>, cx: &Context<'_>) -> Option<Waker> {
+        state.waiting.register(&mut self.ticket, cx.waker())
     }
 }
 

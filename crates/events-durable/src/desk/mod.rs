@@ -217,7 +217,9 @@ impl Desk {
             if let Some(outcome) = &state.finished {
                 return Poll::Ready(outcome.clone());
             }
-            state.closers.register(&mut ticket, cx.waker());
+            let replaced = state.closers.register(&mut ticket, cx.waker());
+            drop(state);
+            drop(replaced);
             Poll::Pending
         })
         .await
