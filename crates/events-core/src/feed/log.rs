@@ -248,15 +248,28 @@ impl<E> Log<E> {
                 }
                 self.seal();
             }
-            let chunk = Arc::clone(&self.sealed[index].chunk);
             *self.sealed[index].needed.count(bound) -= 1;
             *next += 1;
             *self.needed(*next).count(bound) += 1;
+            let chunk = self.take(index);
             if chunk.end() > at {
                 self.trim(unneeded);
                 return Next::Chunk(chunk);
             }
         }
+    }
+
+    /// Chunk `index`, which is taken out if it is the front and nobody will ask for it.
+    fn take(&mut self, index: usize) -> Arc<Chunk<E>> {
+        let Readers { unbounded, bounded } = self.sealed[index].needed;
+        if index == 0
+            && unbounded + bounded == 0
+            && let Some(front) = self.sealed.pop_front()
+        {
+            self.front += 1;
+            return front.chunk;
+        }
+        Arc::clone(&self.sealed[index].chunk)
     }
 
     /// Who needs chunk `number` next, or the front if that was let go.
