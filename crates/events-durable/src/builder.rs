@@ -16,8 +16,6 @@ use crate::{
     store::{Store, count_events, size},
 };
 
-/// A batch that waits longer than this for more events has been misconfigured.
-const LONGEST_LINGER: Duration = Duration::from_hours(24);
 /// How many events are in memory at most, unless a batch needs more.
 const WINDOW: usize = 1_024;
 /// A file smaller than this has no room for its tables and some events.
@@ -309,13 +307,8 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
         if self.overflow == Some(Overflow::BlockFor(Duration::ZERO)) {
             return refuse("overflow", "must block for more than zero; use Overflow::Reject");
         }
-        if let Some(Linger { events, limit }) = self.linger {
-            if events == 0 {
-                return refuse("batch", "must hold at least 1 event, was 0");
-            }
-            if limit > LONGEST_LINGER {
-                return refuse("batch", "must not linger for more than a day");
-            }
+        if let Some(linger) = self.linger {
+            linger.check()?;
         }
         Ok(self.overflow.unwrap_or_default())
     }

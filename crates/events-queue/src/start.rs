@@ -14,8 +14,6 @@ use crate::{
     shared_close::lane_ends,
 };
 
-/// A batch that waits longer than this for more events has been misconfigured.
-const LONGEST_LINGER: Duration = Duration::from_hours(24);
 /// More lanes than this are a mistake, such as a capacity taken for a number of lanes.
 const MOST_LANES: usize = 1 << 16;
 
@@ -170,13 +168,8 @@ impl<E: Event + Clone, M> Builder<E, M> {
         if self.overflow == Some(Overflow::BlockFor(Duration::ZERO)) {
             return refuse("overflow", "must block for more than zero; use Overflow::Reject");
         }
-        if let Some(Linger { events, limit }) = self.linger {
-            if events == 0 {
-                return refuse("batch", "must hold at least 1 event, was 0");
-            }
-            if limit > LONGEST_LINGER {
-                return refuse("batch", "must not linger for more than a day");
-            }
+        if let Some(linger) = self.linger {
+            linger.check()?;
         }
         if let Some(Split { setting, lanes, .. }) = self.split {
             if lanes == 0 {

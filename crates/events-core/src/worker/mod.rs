@@ -20,7 +20,7 @@ pub(crate) use member::Member;
 use walk::{Step, Walk};
 
 use crate::{
-    Deliver, Event, Groups, Outlet, OutletParts,
+    ConfigError, Deliver, Event, Groups, Outlet, OutletParts,
     clock::{self, Sleep},
     feed::{Chunk, Reader},
     groups::Group,
@@ -30,6 +30,9 @@ use crate::{
 
 /// How many events a sink takes without waiting before it looks for a worker to share.
 const CALM: usize = 128;
+
+/// A batch that waits longer than this for more events has been misconfigured.
+const LONGEST_LINGER: Duration = Duration::from_hours(24);
 
 /// Drives one [`Reader`] into a sink, or into many at once, until all is delivered or given up: the
 /// one loop under every queue and subscription, on threads and in tasks.
@@ -65,6 +68,20 @@ pub struct Linger {
 impl Linger {
     /// Takes what is there.
     pub const NONE: Self = Self { events: 1, limit: Duration::ZERO };
+
+    /// Refuses, as the setting `batch`, what makes no sense.
+    ///
+    /// # Errors
+    /// No event at all, or a wait of more than a day.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.events == 0 {
+            return Err(ConfigError::new("batch", "must hold at least 1 event, was 0"));
+        }
+        if self.limit > LONGEST_LINGER {
+            return Err(ConfigError::new("batch", "must not linger for more than a day"));
+        }
+        Ok(())
+    }
 }
 
 /// What a worker that asks for more is told.

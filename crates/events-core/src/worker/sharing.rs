@@ -14,7 +14,7 @@ pub(super) const BEHIND: Duration = Duration::from_micros(500);
 /// The same if no more events wait: longer than it takes to reach what was not used for a while.
 const BUSY: Duration = Duration::from_millis(10);
 /// Of more than so many sinks, those that do not wait go on in two tasks: each that waits keeps a
-/// list of those it was with, which were too much if many wait at once.
+/// list of those it was with, which would be too much if many waited at once.
 const MANY: usize = 64;
 
 impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
