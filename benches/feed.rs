@@ -4,7 +4,7 @@ use std::{hint::black_box, sync::Arc};
 
 use benches::{Event, bench};
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
-use events_core::feed::Feed;
+use events_core::engine::feed::Feed;
 use tokio::sync::{broadcast, mpsc};
 
 /// How many events are written before they are read.

@@ -135,6 +135,6 @@ impl Pipe for Mpsc {
 
     fn close(self) {
         drop(self.0);
-        events_core::park::block_on(self.1).expect("ends well");
+        events_core::engine::park::block_on(self.1).expect("ends well");
     }
 }

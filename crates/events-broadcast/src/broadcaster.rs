@@ -9,13 +9,21 @@ use std::{
 };
 
 use crate::{
-    Delivery, SinkId, SinkStats, Subscriber, Subscription, direct::Direct, roster::Roster,
+    delivery::Delivery,
+    direct::Direct,
+    roster::{Roster, SinkStats},
+    sink_id::SinkId,
+    subscriber::Subscriber,
+    subscription::Subscription,
 };
 use events_core::{
-    AsyncSink, Close, Closing, ErrorKind, Event, Sink, SinkError, clock,
-    feed::{Feed, Refused},
-    isolate,
-    park::block_on,
+    AsyncSink, Close, Closing, ErrorKind, Event, Sink, SinkError,
+    engine::{
+        clock,
+        feed::{Feed, Refused},
+        isolate,
+        park::block_on,
+    },
 };
 
 /// How long the direct sinks have to close after an abort: the grace of two queues in a row.
@@ -109,7 +117,7 @@ impl<E: Event + Clone> Broadcaster<E> {
     /// Receives what is written from now on, without bound. [`subscriber`](Self::subscriber) has
     /// the rest. After a close it ends at once.
     pub fn subscribe(&self) -> Subscription<E> {
-        Subscription::new(self.shared().feed.reader(None), crate::Lag::Unbounded)
+        Subscription::new(self.shared().feed.reader(None), crate::lag::Lag::Unbounded)
     }
 
     /// Delivers what is written from now on to `sink`, on a thread of its own, without bound.

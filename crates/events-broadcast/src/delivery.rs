@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use events_core::{Close, Closing, Event, Outlet, Stats};
+use events_core::{Close, Closing, Event, Stats, engine::Account};
 
-use crate::SinkId;
+use crate::sink_id::SinkId;
 
 /// A sink that a [`Broadcaster`](crate::Broadcaster) delivers to on a thread or in a task: to look
 /// at it, to flush it, or to close it alone.
@@ -10,11 +10,11 @@ use crate::SinkId;
 /// Dropping it changes nothing.
 pub struct Delivery<E> {
     id: SinkId,
-    outlet: Arc<Outlet<E>>,
+    outlet: Arc<Account<E>>,
 }
 
 impl<E: Event + Clone> Delivery<E> {
-    pub(crate) const fn new(id: SinkId, outlet: Arc<Outlet<E>>) -> Self {
+    pub(crate) const fn new(id: SinkId, outlet: Arc<Account<E>>) -> Self {
         Self { id, outlet }
     }
 

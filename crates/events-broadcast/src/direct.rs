@@ -15,11 +15,14 @@ use std::{
 };
 
 use events_core::{
-    Closing, ErrorKind, Event, Gate, Sink, SinkError, Stats, isolate,
-    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering},
+    Closing, ErrorKind, Event, Gate, Sink, SinkError, Stats,
+    engine::{
+        isolate,
+        sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering},
+    },
 };
 
-use crate::SinkId;
+use crate::sink_id::SinkId;
 
 pub(crate) struct Direct<E: ?Sized> {
     gate: Gate,
@@ -152,7 +155,7 @@ impl<E: ?Sized + Event> Direct<E> {
 
     /// The same, after waiting for the turn.
     pub(crate) async fn write(&self, event: &E, first: &First<'_>) -> Result<(), SinkError> {
-        let mut place = Place { direct: self, ticket: None };
+        let mut place = Ticket { direct: self, ticket: None };
         poll_fn(|cx| place.poll_turn(cx).map(|turn| self.write_in(turn?, event, first))).await
     }
 
@@ -323,12 +326,12 @@ impl<E: ?Sized> Member<E> {
 }
 
 /// A writer's place among the waiting, left when dropped.
-struct Place<'a, E: ?Sized + Event> {
+struct Ticket<'a, E: ?Sized + Event> {
     direct: &'a Direct<E>,
     ticket: Option<u64>,
 }
 
-impl<'a, E: ?Sized + Event> Place<'a, E> {
+impl<'a, E: ?Sized + Event> Ticket<'a, E> {
     fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<Result<Turn<'a, E>, SinkError>> {
         let direct = self.direct;
         direct.check_open()?;
@@ -377,7 +380,7 @@ impl<'a, E: ?Sized + Event> Place<'a, E> {
     }
 }
 
-impl<E: ?Sized + Event> Drop for Place<'_, E> {
+impl<E: ?Sized + Event> Drop for Ticket<'_, E> {
     fn drop(&mut self) {
         // One that was woken and goes without a turn passes the wake-up on.
         if self.ticket.is_some() && !self.leave() {

@@ -6,9 +6,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use events_core::{Event, Outlet, SinkError, Stats, Ticket, Waiters, clock, isolate, sync::Mutex};
+use events_core::{
+    Event, SinkError, Stats,
+    engine::{Account, WakerKey, WakerSet, clock, isolate, sync::Mutex},
+};
 
-use crate::SinkId;
+use crate::sink_id::SinkId;
 
 /// The account of one sink of a [`Broadcaster`](crate::Broadcaster).
 #[derive(Debug, Clone)]
@@ -26,13 +29,13 @@ pub struct SinkStats {
 pub(crate) struct Roster<E>(Mutex<State<E>>);
 
 struct State<E> {
-    outlets: BTreeMap<SinkId, Arc<Outlet<E>>>,
+    outlets: BTreeMap<SinkId, Arc<Account<E>>>,
     /// How many of them have yet to end.
     live: usize,
     closing: bool,
     /// Why those that ended in the close fell short.
     errors: Vec<SinkError>,
-    ending: Waiters,
+    ending: WakerSet,
 }
 
 impl<E: Event + Clone> Roster<E> {
@@ -42,11 +45,11 @@ impl<E: Event + Clone> Roster<E> {
             live: 0,
             closing: false,
             errors: Vec::new(),
-            ending: Waiters::new(),
+            ending: WakerSet::new(),
         }))
     }
 
-    pub(crate) fn enter(&self, id: SinkId, outlet: Arc<Outlet<E>>) {
+    pub(crate) fn enter(&self, id: SinkId, outlet: Arc<Account<E>>) {
         let mut state = self.0.lock();
         state.live += 1;
         state.outlets.insert(id, outlet);
@@ -65,7 +68,7 @@ impl<E: Event + Clone> Roster<E> {
         let ending = if state.live == 0 { Some(state.ending.take()) } else { None };
         drop(state);
         drop(left);
-        ending.into_iter().for_each(events_core::Sleepers::wake);
+        ending.into_iter().for_each(events_core::engine::WakeList::wake);
     }
 
     /// From now on, those that end are what the close tells of.
@@ -74,7 +77,7 @@ impl<E: Event + Clone> Roster<E> {
     }
 
     /// All of them.
-    pub(crate) fn outlets(&self) -> Vec<(SinkId, Arc<Outlet<E>>)> {
+    pub(crate) fn outlets(&self) -> Vec<(SinkId, Arc<Account<E>>)> {
         self.0.lock().outlets.iter().map(|(id, outlet)| (*id, Arc::clone(outlet))).collect()
     }
 
@@ -102,7 +105,7 @@ impl<E: Event + Clone> Roster<E> {
 /// One who waits for the end, until dropped.
 struct Sleeper<'a, E: Event + Clone> {
     roster: &'a Roster<E>,
-    ticket: Option<Ticket>,
+    ticket: Option<WakerKey>,
 }
 
 impl<E: Event + Clone> Sleeper<'_, E> {

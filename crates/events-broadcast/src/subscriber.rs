@@ -5,11 +5,11 @@ use std::{
 };
 
 use events_core::{
-    AsyncSink, Blocking, Close, ConfigError, Cursor, DeadLetter, Deliver, Each, Event, Linger,
-    OutletParts, Sink, Worker, park::block_on,
+    AsyncSink, Close, ConfigError, DeadLetter, Event, Sink,
+    engine::{AccountConfig, Blocking, Cursor, Deliver, Each, Linger, Worker, park::block_on},
 };
 
-use crate::{Delivery, Lag, Subscription, broadcaster::Shared};
+use crate::{broadcaster::Shared, delivery::Delivery, lag::Lag, subscription::Subscription};
 
 /// What a subscriber is called unless it is told, the same for all of them.
 static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("subscriber"));
@@ -145,7 +145,7 @@ impl<E: Event + Clone> Subscriber<E> {
         let id = self.shared.next_id();
         let roster = Arc::clone(&self.shared.roster);
         let reader = self.shared.feed.reader(bound);
-        let parts = OutletParts {
+        let parts = AccountConfig {
             sink,
             dead_letter: self.dead_letter,
             name: self.name,

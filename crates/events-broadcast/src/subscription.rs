@@ -8,11 +8,13 @@ use std::{
 
 use events_core::{
     Event,
-    feed::{Chunk, Reader},
-    park::block_on,
+    engine::{
+        feed::{Chunk, Reader},
+        park::block_on,
+    },
 };
 
-use crate::Lag;
+use crate::lag::Lag;
 
 /// Receives every event written after it subscribed, for code that wants to pull.
 ///

@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use events_core::{Deliver, Event, Groups, sync::Mutex};
+use events_core::{
+    Event,
+    engine::{Deliver, Groups, sync::Mutex},
+};
 use tokio::runtime::{Handle, Id};
 
 /// The groups of asynchronous sinks of a broadcaster: those of one type, with the same bound, in

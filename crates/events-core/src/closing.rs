@@ -4,7 +4,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{ErrorKind, SinkError, park::block_on};
+use crate::{
+    error::{ErrorKind, SinkError},
+    runtime::park::block_on,
+};
 
 /// The end of a close or flush that has already begun.
 ///

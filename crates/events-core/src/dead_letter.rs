@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::SinkError;
+use crate::error::SinkError;
 
 /// An event that its queue will not deliver, and why.
 ///

@@ -1,6 +1,6 @@
 use crate::{
-    SinkError,
-    sync::{Flag, Ordering},
+    error::SinkError,
+    runtime::sync::{Flag, Ordering},
 };
 
 /// The closed flag of a sink that has nothing to flush.

@@ -1,75 +1,57 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod backoff;
-mod bisect;
-mod box_async;
-mod breaker;
-mod circuit;
-pub mod clock;
+// The contract.
 mod closing;
+mod config_error;
+mod dead_letter;
+mod error;
+mod event;
+mod gate;
+mod overflow;
+mod setting;
+mod sink;
+mod stats;
+
+// The rooms: each knows what stands above, and the runtime below everything.
+mod sinks;
+mod strategy;
+
+#[cfg(feature = "engine")]
+#[cfg_attr(docsrs, doc(cfg(feature = "engine")))]
+pub mod engine;
+
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
-mod cursor;
-mod dead_letter;
-mod deliver;
-mod discard;
-mod error;
-mod event;
-mod fallback;
-pub mod feed;
-mod filter;
-mod forward;
-mod gate;
-mod groups;
-pub mod isolate;
-mod limits;
-mod map;
-mod memory;
-mod or_else;
-mod outlet;
-mod overflow;
-pub mod park;
-mod position;
-mod seat;
-mod setting;
-mod sink;
-mod sink_fn;
-mod stats;
-mod strategy;
-#[doc(hidden)]
-pub mod sync;
+
+#[cfg_attr(
+    not(feature = "engine"),
+    expect(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "the engine needs more of it than the contract"
+    )
+)]
+mod runtime;
+
 #[cfg(test)]
 mod testing;
-mod waiters;
-mod worker;
 
-pub use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, Jitter};
-pub use bisect::Bisect;
-pub use box_async::BoxAsyncSink;
-pub use breaker::{Breaker, BreakerBuilder};
 pub use closing::Closing;
-pub use cursor::Cursor;
+pub use config_error::ConfigError;
 pub use dead_letter::DeadLetter;
-pub use deliver::{Batches, Blocking, Deliver, Each};
-pub use discard::Discard;
-pub use error::{ConfigError, ErrorKind, SinkError};
+pub use error::{ErrorKind, SinkError};
 pub use event::Event;
-pub use fallback::Fallback;
-pub use filter::{Filter, Matcher};
 pub use gate::Gate;
-pub use groups::Groups;
-pub use limits::{MaxAttempts, MaxElapsed};
-pub use map::Map;
-pub use memory::Memory;
-pub use or_else::OrElse;
-pub use outlet::{OnEnd, Outlet, OutletParts};
 pub use overflow::Overflow;
-pub use position::Position;
 pub use sink::{AsyncSink, Close, Sink};
-pub use sink_fn::{SinkFn, sink_fn};
+pub use sinks::{
+    Bisect, BoxAsyncSink, Discard, Fallback, Filter, Map, Matcher, Memory, OrElse, SinkFn, sink_fn,
+};
 pub use stats::{Dropped, Stats};
-pub use strategy::{Progress, RetryStrategy, Verdict};
-pub use waiters::{Sleepers, Ticket, Waiters};
-pub use worker::{Linger, Worker};
+pub use strategy::{
+    Breaker, BreakerBuilder, ExponentialBackoff, ExponentialBackoffBuilder, Jitter, MaxAttempts,
+    MaxElapsed, Progress, RetryStrategy, Verdict,
+};

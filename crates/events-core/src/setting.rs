@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ConfigError;
+use crate::config_error::ConfigError;
 
 /// A longer pause between two attempts is a mistake, such as milliseconds taken for seconds.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_hours(24);

@@ -1,4 +1,4 @@
-use crate::{Closing, Event, SinkError};
+use crate::{closing::Closing, error::SinkError, event::Event};
 
 /// How a sink ends. The part of the contract that knows neither the event nor the world.
 ///

@@ -6,8 +6,13 @@ use std::{
 };
 
 use crate::{
-    AsyncSink, Close, Closing, ErrorKind, Event, Gate, Progress, RetryStrategy, Sink, SinkError,
-    Verdict, park::block_on,
+    closing::Closing,
+    error::{ErrorKind, SinkError},
+    event::Event,
+    gate::Gate,
+    runtime::park::block_on,
+    sink::{AsyncSink, Close, Sink},
+    strategy::{progress::Progress, retry_strategy::RetryStrategy, verdict::Verdict},
 };
 
 /// Takes everything, and counts what it is told.

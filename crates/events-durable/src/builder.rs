@@ -1,19 +1,25 @@
 use std::{fmt, marker::PhantomData, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use events_core::{
-    AsyncSink, Batches, Blocking, Close, ConfigError, Cursor, Deliver, Each, Event, Linger,
-    OutletParts, Overflow, Sink, Worker, feed::Feed, park::block_on,
+    AsyncSink, Close, ConfigError, Event, Overflow, Sink,
+    engine::{
+        AccountConfig, Batches, Blocking, Cursor, Deliver, Each, Linger, Worker, feed::Feed,
+        park::block_on,
+    },
 };
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Durability, DurableQueue, OpenError, OpenErrorKind, Stored,
     committer::Committer,
     delivery::{Burial, Delivery},
     desk::{Desk, Policy},
+    durability::Durability,
     ledger::Ledger,
+    open_error::{OpenError, OpenErrorKind},
+    queue::DurableQueue,
     row::Row,
     store::{Store, count_events, size},
+    stored::Stored,
 };
 
 /// How many events are in memory at most, unless a batch needs more.
@@ -268,7 +274,7 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
         let chunk = if self.linger.is_some() { span } else { Feed::<Row>::CHUNK };
         let reader = Arc::new(Feed::with_chunks(chunk)).reader(None);
         let ended = Arc::clone(&desk);
-        let parts = OutletParts {
+        let parts = AccountConfig {
             sink,
             dead_letter: Some(Arc::new(Burial::<E>::new(Arc::clone(&desk)))),
             name: Arc::clone(&self.name),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use events_core::{ErrorKind, Outlet, Overflow, SinkError};
+use events_core::{ErrorKind, Overflow, SinkError, engine::Account};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) struct Committer {
     store: Option<Store>,
     path: PathBuf,
     desk: Arc<Desk>,
-    outlet: Arc<Outlet<Row>>,
+    outlet: Arc<Account<Row>>,
 }
 
 impl Committer {
@@ -44,7 +44,7 @@ impl Committer {
         store: Store,
         path: PathBuf,
         desk: Arc<Desk>,
-        outlet: Arc<Outlet<Row>>,
+        outlet: Arc<Account<Row>>,
     ) -> Self {
         Self { store: Some(store), path, desk, outlet }
     }

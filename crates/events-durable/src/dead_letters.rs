@@ -3,7 +3,7 @@ use std::{collections::VecDeque, fmt, path::PathBuf, time::SystemTime};
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
-use crate::{EventId, OpenError, store::bytes_of, stored::system_time};
+use crate::{event_id::EventId, open_error::OpenError, store::bytes_of, stored::system_time};
 
 /// How many are read at a time.
 const PAGE: u64 = 100;

@@ -2,13 +2,13 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
-use events_core::{Close, DeadLetter, Deliver, ErrorKind, Event, Sink, SinkError};
+use events_core::{Close, DeadLetter, ErrorKind, Event, Sink, SinkError, engine::Deliver};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Stored,
     desk::Desk,
     row::{Row, describe},
+    stored::Stored,
 };
 
 /// Decodes rows for the sink, and notes what the sink has committed.

@@ -3,7 +3,7 @@ use std::{
     path::Path,
 };
 
-use crate::{OpenError, OpenErrorKind};
+use crate::open_error::{OpenError, OpenErrorKind};
 
 /// Held by the one process, and the one queue in it, that may write to a file.
 ///

@@ -1,6 +1,6 @@
 use events_core::{AsyncSink, Close, Closing, Event, Sink, SinkError};
 
-use crate::Stored;
+use crate::stored::Stored;
 
 /// Gives a sink of `E` the events of a durable queue, without their ids.
 ///

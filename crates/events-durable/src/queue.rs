@@ -7,14 +7,20 @@ use std::{
 };
 
 use events_core::{
-    AsyncSink, Close, Closing, Event, Outlet, Sink, SinkError, Stats, clock, park::block_on,
+    AsyncSink, Close, Closing, Event, Sink, SinkError, Stats,
+    engine::{Account, clock, park::block_on},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Builder, DeadLetters, OpenError, Reply, Single, Spool, Stored, Which,
+    builder::{Builder, Single},
+    dead_letters::{DeadLetters, Which},
     desk::{Command, Desk},
+    open_error::OpenError,
+    reply::Reply,
     row::Row,
+    spool::Spool,
+    stored::Stored,
     waiting::answered,
 };
 
@@ -65,7 +71,7 @@ pub struct DurableQueue<E> {
 /// What all handles share; neither worker nor committer holds it, so that the last handle's drop is
 /// seen.
 struct Handle {
-    outlet: Arc<Outlet<Row>>,
+    outlet: Arc<Account<Row>>,
     desk: Arc<Desk>,
     path: PathBuf,
 }
@@ -116,7 +122,7 @@ impl<E: Event + DeserializeOwned> DurableQueue<E> {
 }
 
 impl<E> DurableQueue<E> {
-    pub(crate) fn new(outlet: Arc<Outlet<Row>>, desk: Arc<Desk>, path: PathBuf) -> Self {
+    pub(crate) fn new(outlet: Arc<Account<Row>>, desk: Arc<Desk>, path: PathBuf) -> Self {
         Self { handle: Arc::new(Handle { outlet, desk, path }), event: PhantomData }
     }
 

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use events_core::{SinkError, park::block_on};
+use events_core::{SinkError, engine::park::block_on};
 use parking_lot::Mutex;
 
 /// The answer to something that the queue was asked to do, and has begun: how many events it

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use events_core::SinkError;
 use serde::de::DeserializeOwned;
 
-use crate::{EventId, Stored};
+use crate::{event_id::EventId, stored::Stored};
 
 /// An event as it is stored, on its way from the disk to the sink.
 #[derive(Clone)]

@@ -4,7 +4,11 @@ use std::{fs::OpenOptions, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{Durability, OpenError, OpenErrorKind, lock};
+use crate::{
+    durability::Durability,
+    lock,
+    open_error::{OpenError, OpenErrorKind},
+};
 
 /// In the file's header, by which tools can tell it: the letters `EvDQ`.
 const APPLICATION_ID: i64 = 0x4576_4451;

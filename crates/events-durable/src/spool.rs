@@ -9,7 +9,11 @@ use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    DeadLetters, Durability, EventId, OpenError, Which, schema,
+    dead_letters::{DeadLetters, Which},
+    durability::Durability,
+    event_id::EventId,
+    open_error::OpenError,
+    schema,
     store::{Store, bytes_of, count_events, file_number, size},
     stored::system_time,
 };

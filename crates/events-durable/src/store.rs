@@ -5,7 +5,13 @@ use std::{ops::Range, path::Path, sync::Arc};
 use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow, params};
 
 use crate::{
-    Durability, EventId, OpenError, OpenErrorKind, Which, lock::FileLock, row::Row, schema,
+    dead_letters::Which,
+    durability::Durability,
+    event_id::EventId,
+    lock::FileLock,
+    open_error::{OpenError, OpenErrorKind},
+    row::Row,
+    schema,
     stored::now,
 };
 

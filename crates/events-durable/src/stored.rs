@@ -6,7 +6,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use crate::EventId;
+use crate::event_id::EventId;
 
 /// An event that comes from the disk, with its [id](EventId): what the sink behind a
 /// [`DurableQueue`](crate::DurableQueue) is given.

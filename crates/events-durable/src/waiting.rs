@@ -6,12 +6,12 @@ use std::{
 
 use events_core::{
     Overflow, SinkError,
-    clock::{self, Sleep},
+    engine::clock::{self, Sleep},
 };
 
 use crate::{desk::Desk, reply::Slot, row::Row};
 
-type Outlet = events_core::Outlet<Row>;
+type Account = events_core::engine::Account<Row>;
 
 /// A write that waits for its commit, and perhaps for room before.
 ///
@@ -31,7 +31,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// Waits for the commit, and for room no longer than the policy says.
-    pub(crate) async fn committed(mut self, outlet: &Outlet) -> Result<(), SinkError> {
+    pub(crate) async fn committed(mut self, outlet: &Account) -> Result<(), SinkError> {
         let mut timeout = match self.desk.policy.overflow {
             Overflow::BlockFor(timeout) if self.in_line => Some(clock::sleep(timeout)),
             _ => None,
@@ -42,7 +42,7 @@ impl<'a> Waiting<'a> {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        outlet: &Outlet,
+        outlet: &Account,
         timeout: Option<&mut Sleep>,
     ) -> Poll<Result<(), SinkError>> {
         if let Poll::Ready(answer) = self.slot.poll(cx) {
@@ -77,7 +77,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// Waits for an answer that depends on the worker.
-pub(crate) async fn answered(slot: Arc<Slot>, outlet: &Outlet) -> Result<(), SinkError> {
+pub(crate) async fn answered(slot: Arc<Slot>, outlet: &Account) -> Result<(), SinkError> {
     std::future::poll_fn(|cx| match slot.poll(cx) {
         Poll::Ready(answer) => Poll::Ready(answer.map(|_| ())),
         Poll::Pending => match outlet.check_wait() {

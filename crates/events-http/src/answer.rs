@@ -6,7 +6,7 @@ use reqwest::{
     header::{HeaderMap, RETRY_AFTER},
 };
 
-use crate::Refusal;
+use crate::refusal::Refusal;
 
 /// The longest wait that an endpoint may ask for.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);

@@ -167,7 +167,7 @@ mod tests {
     fn a_panic_is_passed_on() {
         let background = Background::shared().unwrap();
         let task = background.run(async { panic!("on purpose") });
-        let waiter = thread::spawn(|| events_core::park::block_on(task));
+        let waiter = thread::spawn(|| events_core::engine::park::block_on(task));
         let panic = waiter.join().unwrap_err();
         assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
     }

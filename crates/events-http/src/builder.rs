@@ -4,11 +4,15 @@ use events_core::ConfigError;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 
 use crate::{
-    Client, HttpSink, Json, Keyed, Sign,
+    client::Client,
     client_builder::check_timeout,
     endpoint::{Endpoint, Settings},
     handshake::{self, Handshake},
     header,
+    json::Json,
+    keyed::Keyed,
+    sign::Sign,
+    sink::HttpSink,
     url::parse_url,
 };
 

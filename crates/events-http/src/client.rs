@@ -6,7 +6,7 @@ use std::{
 use events_core::{ConfigError, SinkError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{AddressPolicy, ClientBuilder, background::Background};
+use crate::{address::AddressPolicy, background::Background, client_builder::ClientBuilder};
 
 /// Connections that several [`HttpSink`](crate::HttpSink)s share.
 ///

@@ -6,7 +6,11 @@ use tokio::sync::Semaphore;
 
 #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
 use crate::tls::Tls;
-use crate::{AddressPolicy, Client, address::Resolver, proxy::ProxyTo};
+use crate::{
+    address::{AddressPolicy, Resolver},
+    client::Client,
+    proxy::ProxyTo,
+};
 
 /// No request may take longer than this; who wants more has mistaken the unit.
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);

@@ -2,7 +2,7 @@ use std::{any::type_name, error::Error, fmt};
 
 use events_core::Event;
 
-use crate::Message;
+use crate::message::Message;
 
 /// How an event becomes the body of a request: the format of an [`HttpSink`](crate::HttpSink).
 ///

@@ -2,7 +2,7 @@ use std::error::Error;
 
 use events_core::{AsyncSink, Close, Closing, Event, Gate, Sink, SinkError};
 
-use crate::{Encode, Message, refusal::Unfit};
+use crate::{encode::Encode, message::Message, refusal::Unfit};
 
 /// Encodes each event, once, and hands the [`Message`] inwards.
 ///

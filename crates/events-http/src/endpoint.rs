@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use events_core::{ErrorKind, SinkError, clock};
+use events_core::{ErrorKind, SinkError, engine::clock};
 use reqwest::{
     Request, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
@@ -14,8 +14,15 @@ use reqwest::{
 use tokio::sync::{SemaphorePermit, watch};
 
 use crate::{
-    Client, HttpStats, Message, Sign, address::Forbidden, answer, handshake::Handshake, header,
-    refusal::Unfit, stats::Counts,
+    address::Forbidden,
+    answer,
+    client::Client,
+    handshake::Handshake,
+    header,
+    message::Message,
+    refusal::Unfit,
+    sign::Sign,
+    stats::{Counts, HttpStats},
 };
 
 /// Where a sink posts to, shared with the requests that are in flight.

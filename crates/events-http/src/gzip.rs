@@ -3,7 +3,7 @@ use std::{error::Error, io::Write};
 use events_core::Event;
 use flate2::{Compression, write::GzEncoder};
 
-use crate::{Encode, Message};
+use crate::{encode::Encode, message::Message};
 
 /// A format that compresses what another makes, for receivers that take `Content-Encoding: gzip`.
 ///
@@ -42,7 +42,7 @@ impl<E: ?Sized + Event, F: Encode<E>> Encode<E> for Gzip<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Json;
+    use crate::json::Json;
     use flate2::read::GzDecoder;
     use std::io::read_to_string;
 

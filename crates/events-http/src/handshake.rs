@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant, SystemTime};
 
-use events_core::{ErrorKind, SinkError, clock};
+use events_core::{ErrorKind, SinkError, engine::clock};
 use reqwest::{
     Method, Request, StatusCode,
     header::{HeaderMap, HeaderName},

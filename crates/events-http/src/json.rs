@@ -3,7 +3,7 @@ use std::error::Error;
 use events_core::Event;
 use serde::Serialize;
 
-use crate::{Encode, Message};
+use crate::{encode::Encode, message::Message};
 
 /// `application/json`: the event as serde has it; a batch is an array.
 #[derive(Debug, Clone, Copy, Default)]

@@ -2,7 +2,7 @@ use std::{any::type_name, error::Error, fmt};
 
 use events_core::Event;
 
-use crate::{Encode, Message, header::IDEMPOTENCY_KEY};
+use crate::{encode::Encode, header::IDEMPOTENCY_KEY, message::Message};
 
 /// A format whose messages have an id, sent as `Idempotency-Key`: see
 /// [`Builder::idempotency_key`](crate::Builder::idempotency_key).
@@ -56,7 +56,7 @@ fn quoted(key: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Json;
+    use crate::json::Json;
 
     #[test]
     fn a_key_is_a_structured_field_string() {

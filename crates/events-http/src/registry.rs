@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, error::Error};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Encode, Message, json};
+use crate::{encode::Encode, json, message::Message};
 
 /// The envelope in which a registry posts its events: `{"events":[…]}`, with any number of them.
 #[derive(Debug, Clone, Copy)]

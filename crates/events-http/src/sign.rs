@@ -1,6 +1,6 @@
 use std::{error::Error, time::SystemTime};
 
-use crate::Message;
+use crate::message::Message;
 
 /// Vouches for what is sent: by a signature in a header, say.
 ///

@@ -1,9 +1,14 @@
 use std::{fmt, sync::Arc};
 
-use events_core::{AsyncSink, Close, Closing, ConfigError, Event, Sink, SinkError, park::block_on};
+use events_core::{
+    AsyncSink, Close, Closing, ConfigError, Event, Sink, SinkError, engine::park::block_on,
+};
 use tokio::runtime::Handle;
 
-use crate::{Builder, Encode, HttpStats, Json, background, endpoint::Endpoint, refusal::Unfit};
+use crate::{
+    background, builder::Builder, encode::Encode, endpoint::Endpoint, json::Json, refusal::Unfit,
+    stats::HttpStats,
+};
 
 /// Posts each event to an HTTP endpoint: one write, one request, one attempt.
 ///

@@ -14,7 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::{Message, Sign};
+use crate::{message::Message, sign::Sign};
 
 /// Secrets are written with or without padding; signatures always with.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -54,7 +54,7 @@ fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<Certificate>, C
 
 #[cfg(test)]
 mod tests {
-    use crate::Client;
+    use crate::client::Client;
 
     #[test]
     fn certificates_that_cannot_be_read_are_refused_without_telling_them() {

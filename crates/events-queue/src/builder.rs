@@ -7,10 +7,11 @@ use std::{
 };
 
 use events_core::{
-    AsyncSink, Batches, Blocking, ConfigError, DeadLetter, Each, Event, Linger, Overflow, Sink,
+    AsyncSink, ConfigError, DeadLetter, Event, Overflow, Sink,
+    engine::{Batches, Blocking, Each, Linger},
 };
 
-use crate::{Queue, lanes::Route, start::drive};
+use crate::{lanes::Route, queue::Queue, start::drive};
 
 /// What a queue is called unless it is told, the same for all of them.
 static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("queue"));

@@ -12,13 +12,13 @@ use std::{
 };
 
 use events_core::{
-    Close, Closing, Cursor, ErrorKind, Event, Outlet, SinkError, Stats, clock, feed::Refused,
-    isolate,
+    Close, Closing, ErrorKind, Event, SinkError, Stats,
+    engine::{Account, Cursor, clock, feed::Refused, isolate},
 };
 
 /// The account of a queue: that of its one lane, or those of many.
 pub(crate) enum Lanes<E> {
-    One(Arc<Outlet<E>>),
+    One(Arc<Account<E>>),
     Many(Box<Many<E>>),
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Many<E> {
 }
 
 pub(crate) struct Lane<E> {
-    pub(crate) outlet: Arc<Outlet<E>>,
+    pub(crate) outlet: Arc<Account<E>>,
     pub(crate) cursor: Arc<Cursor>,
     pub(crate) capacity: u64,
 }
@@ -59,7 +59,7 @@ impl<E> Route<E> {
 impl<E: Event + Clone> Lanes<E> {
     /// The lane for `event`.
     #[inline]
-    pub(crate) fn of(&self, event: &E) -> &Arc<Outlet<E>> {
+    pub(crate) fn of(&self, event: &E) -> &Arc<Account<E>> {
         match self {
             Self::One(outlet) => outlet,
             Self::Many(many) => many.of(event),
@@ -81,11 +81,11 @@ impl<E: Event + Clone> Lanes<E> {
         Err(Refused::Full(event))
     }
 
-    /// See [`Outlet::check_wait`]: from inside a sink no lane is waited for.
+    /// See [`Account::check_wait`]: from inside a sink no lane is waited for.
     pub(crate) fn check_wait(&self) -> Result<(), SinkError> {
         match self {
             Self::One(outlet) => outlet.check_wait(),
-            Self::Many(many) => many.outlets().try_for_each(Outlet::check_wait),
+            Self::Many(many) => many.outlets().try_for_each(Account::check_wait),
         }
     }
 
@@ -99,28 +99,28 @@ impl<E: Event + Clone> Lanes<E> {
     pub(crate) fn stats(&self) -> Stats {
         match self {
             Self::One(outlet) => outlet.stats(),
-            Self::Many(many) => many.outlets().map(Outlet::stats).fold(Stats::default(), sum),
+            Self::Many(many) => many.outlets().map(Account::stats).fold(Stats::default(), sum),
         }
     }
 
     pub(crate) fn flush(&self) -> Closing<'_> {
         match self {
             Self::One(outlet) => outlet.flush(),
-            Self::Many(many) => many.all(Outlet::flush),
+            Self::Many(many) => many.all(Account::flush),
         }
     }
 
     pub(crate) fn begin_close(&self) {
         match self {
             Self::One(outlet) => outlet.begin_close(),
-            Self::Many(many) => many.outlets().for_each(Outlet::begin_close),
+            Self::Many(many) => many.outlets().for_each(Account::begin_close),
         }
     }
 
     pub(crate) fn close(&self) -> Closing<'_> {
         match self {
             Self::One(outlet) => outlet.close(),
-            Self::Many(many) => many.all(Outlet::close),
+            Self::Many(many) => many.all(Account::close),
         }
     }
 
@@ -140,11 +140,11 @@ impl<E: Event + Clone> Lanes<E> {
 }
 
 impl<E: Event + Clone> Many<E> {
-    fn outlets(&self) -> impl Iterator<Item = &Outlet<E>> {
+    fn outlets(&self) -> impl Iterator<Item = &Account<E>> {
         self.lanes.iter().map(|lane| &*lane.outlet)
     }
 
-    fn of(&self, event: &E) -> &Arc<Outlet<E>> {
+    fn of(&self, event: &E) -> &Arc<Account<E>> {
         let lanes = self.lanes.len();
         let index = match &self.route {
             Route::Key(hash) => (hash(event) % lanes as u64) as usize,
@@ -159,14 +159,14 @@ impl<E: Event + Clone> Many<E> {
     }
 
     /// Does the same with every lane, and tells of all as one.
-    fn all<'a>(&'a self, end: impl Fn(&'a Outlet<E>) -> Closing<'a>) -> Closing<'a> {
+    fn all<'a>(&'a self, end: impl Fn(&'a Account<E>) -> Closing<'a>) -> Closing<'a> {
         let closing = Closing::all(self.outlets().map(end).collect::<Vec<_>>());
         Closing::new(async move { closing.await.map_err(|error| as_one(&error)) })
     }
 
-    /// See [`Outlet::close_within`].
+    /// See [`Account::close_within`].
     fn close_within(&self, limit: Duration) -> Closing<'_> {
-        let end = self.all(Outlet::close);
+        let end = self.all(Account::close);
         let deadline = clock::sleep(limit);
         Closing::new(async move {
             if let Some(outcome) = clock::before(end, deadline).await {
@@ -175,16 +175,16 @@ impl<E: Event + Clone> Many<E> {
             let queue = self.lanes[0].outlet.name();
             tracing::warn!(queue, "the close ran into its deadline");
             self.abort();
-            self.all(Outlet::close).await
+            self.all(Account::close).await
         })
     }
 
     fn abort(&self) {
-        if self.outlets().all(Outlet::has_ended) {
+        if self.outlets().all(Account::has_ended) {
             return;
         }
         // The sink comes last: what it gives up would count as failed in a lane that did not know.
-        self.outlets().for_each(Outlet::abort);
+        self.outlets().for_each(Account::abort);
         let name = std::ptr::from_ref(self).addr();
         if let Err(panicked) = isolate::call(name, || self.sink.abort()) {
             let error = &panicked as &dyn Error;

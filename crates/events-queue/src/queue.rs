@@ -2,12 +2,17 @@ use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration}
 
 use events_core::{
     AsyncSink, Close, Closing, ErrorKind, Event, Overflow, Sink, SinkError, Stats,
-    clock::{self, Sleep},
-    feed::{Place, Refused},
-    park::block_on,
+    engine::{
+        clock::{self, Sleep},
+        feed::{Refused, Ticket},
+        park::block_on,
+    },
 };
 
-use crate::{Builder, Single, lanes::Lanes};
+use crate::{
+    builder::{Builder, Single},
+    lanes::Lanes,
+};
 
 /// Takes events at once and delivers them, in order, to the sink behind it.
 ///
@@ -61,10 +66,10 @@ impl<E: Event + Clone> Queue<E> {
     /// use events_core::{AsyncSink, Close, Memory};
     /// use events_queue::Queue;
     ///
-    /// # events_core::park::block_on(async {
+    /// # events_core::engine::park::block_on(async {
     /// let memory = Arc::new(Memory::new());
     /// let (queue, worker) = Queue::pair(Arc::clone(&memory));
-    /// let worker = std::thread::spawn(|| events_core::park::block_on(worker)); // or any executor
+    /// let worker = std::thread::spawn(|| events_core::engine::park::block_on(worker)); // or any executor
     /// queue.write(&"started").await?;
     /// queue.close().await?;
     /// assert_eq!(memory.events(), ["started"]);
@@ -129,7 +134,7 @@ impl<E: Event + Clone> Queue<E> {
     }
 
     /// Puts `event` into the queue, or at the end of the line for room.
-    fn offer(&self, event: E) -> Result<Option<Place<E>>, SinkError> {
+    fn offer(&self, event: E) -> Result<Option<Ticket<E>>, SinkError> {
         let Handle { lanes, overflow } = &*self.handle;
         let outlet = lanes.of(&event);
         let pushed = match outlet.feed().push(event) {
@@ -154,7 +159,7 @@ impl<E: Event + Clone> Queue<E> {
     }
 
     /// Waits in line, as long as the policy says.
-    async fn wait_for_room(&self, place: Place<E>) -> Result<(), SinkError> {
+    async fn wait_for_room(&self, place: Ticket<E>) -> Result<(), SinkError> {
         let Handle { lanes, overflow } = &*self.handle;
         let mut timeout: Option<Sleep> = match overflow {
             Overflow::BlockFor(timeout) => Some(clock::sleep(*timeout)),
@@ -174,7 +179,7 @@ impl<E: Event + Clone> Queue<E> {
                 SinkError::full()
             };
             // The event may have been let in just now, and then all is well.
-            Poll::Ready(match place.take().map_or(Ok(()), Place::leave) {
+            Poll::Ready(match place.take().map_or(Ok(()), Ticket::leave) {
                 Err(ErrorKind::Full) => Err(why),
                 left => left.map_err(SinkError::from),
             })

@@ -9,10 +9,13 @@ use std::{
 };
 
 use events_core::{
-    Close, Closing, Event, SinkError, Sleepers, Ticket, Waiters,
-    feed::Feed,
-    isolate,
-    sync::{AtomicBool, Mutex, Ordering},
+    Close, Closing, Event, SinkError,
+    engine::{
+        WakeList, WakerKey, WakerSet,
+        feed::Feed,
+        isolate,
+        sync::{AtomicBool, Mutex, Ordering},
+    },
 };
 
 /// What one lane closes when it has ended, in the place of the sink.
@@ -42,7 +45,7 @@ struct State {
     /// Whether there was a wake-up since somebody last took `closing` to poll it.
     woken: bool,
     end: Option<Result<(), SinkError>>,
-    waiting: Waiters,
+    waiting: WakerSet,
 }
 
 /// What each of the lanes with these `feeds` is to close, instead of `sink`.
@@ -52,7 +55,7 @@ pub(crate) fn lane_ends<E: Event>(
 ) -> impl Iterator<Item = Arc<dyn Close>> {
     let lanes = feeds.len();
     let state =
-        State { left: lanes, closing: None, woken: false, end: None, waiting: Waiters::new() };
+        State { left: lanes, closing: None, woken: false, end: None, waiting: WakerSet::new() };
     let shared = Arc::new(Shared { sink, feeds, state: Mutex::new(state) });
     (0..lanes).map(move |lane| {
         let shared = Arc::clone(&shared);
@@ -91,7 +94,7 @@ impl<E: Event> Shared<E> {
 
     /// The end of the close. Whoever waits polls it on behalf of all.
     async fn end(self: &Arc<Self>) -> Result<(), SinkError> {
-        let mut place = Place { shared: self, ticket: None };
+        let mut place = Ticket { shared: self, ticket: None };
         poll_fn(|cx| {
             // Before the poll, whose wake-up is for all who are here.
             let replaced = self.state.lock().waiting.register(&mut place.ticket, cx.waker());
@@ -118,7 +121,7 @@ impl<E: Event> Shared<E> {
         } else {
             state.closing = Some(closing);
             // Some may have come, been woken and found nothing to poll meanwhile.
-            if state.woken { state.waiting.take() } else { Sleepers::none() }
+            if state.woken { state.waiting.take() } else { WakeList::none() }
         };
         drop(state);
         sleepers.wake();
@@ -137,12 +140,12 @@ impl<E: Event> Wake for Shared<E> {
 }
 
 /// A place among those who wait for the end, left when dropped.
-struct Place<'a, E> {
+struct Ticket<'a, E> {
     shared: &'a Shared<E>,
-    ticket: Option<Ticket>,
+    ticket: Option<WakerKey>,
 }
 
-impl<E> Drop for Place<'_, E> {
+impl<E> Drop for Ticket<'_, E> {
     fn drop(&mut self) {
         let left = self.shared.state.lock().waiting.cancel(&mut self.ticket);
         drop(left);

@@ -3,14 +3,14 @@
 use std::{future::poll_fn, sync::Arc, task::Poll, thread, time::Duration};
 
 use events_core::{
-    Close, ConfigError, Cursor, Deliver, Event, Linger, OutletParts, Overflow, Worker, feed::Feed,
-    park::block_on,
+    Close, ConfigError, Event, Overflow,
+    engine::{AccountConfig, Cursor, Deliver, Linger, Worker, feed::Feed, park::block_on},
 };
 
 use crate::{
-    Builder, Queue,
-    builder::Split,
+    builder::{Builder, Split},
     lanes::{Lane, Lanes, Many},
+    queue::Queue,
     shared_close::lane_ends,
 };
 
@@ -138,7 +138,7 @@ impl<E: Event + Clone, M> Builder<E, M> {
             events: if linger.limit.is_zero() { 1 } else { linger.events.min(most) },
             limit: linger.limit,
         });
-        let parts = OutletParts {
+        let parts = AccountConfig {
             sink,
             dead_letter: self.dead_letter.clone(),
             name: Arc::clone(&self.name),

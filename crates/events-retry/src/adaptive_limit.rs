@@ -1,7 +1,8 @@
 use std::{fmt, future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use events_core::{
-    AsyncSink, Close, Closing, ConfigError, Event, Sink, SinkError, isolate, park::block_on,
+    AsyncSink, Close, Closing, ConfigError, Event, Sink, SinkError,
+    engine::{isolate, park::block_on},
 };
 
 use crate::permits::Permits;

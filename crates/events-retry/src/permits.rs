@@ -6,9 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use events_core::{SinkError, clock, feed::Line, isolate, sync::Mutex};
+use events_core::{
+    SinkError,
+    engine::{clock, feed::WaitQueue, isolate, sync::Mutex},
+};
 
-use crate::LimitStats;
+use crate::adaptive_limit::LimitStats;
 
 /// A number of permits that moves, and the line for them.
 ///
@@ -26,7 +29,7 @@ pub(crate) struct Permits {
 struct State {
     limit: usize,
     in_flight: usize,
-    line: Line<()>,
+    line: WaitQueue<()>,
     /// How many writes went well since the limit last moved.
     went_well: usize,
     /// How often it was halved.
@@ -58,7 +61,7 @@ impl Permits {
         let state = State {
             limit: initial,
             in_flight: 0,
-            line: Line::new(),
+            line: WaitQueue::new(),
             went_well: 0,
             round: 0,
             end: None,

@@ -1,13 +1,13 @@
 use std::{any::type_name, fmt, ops::ControlFlow};
 
 use events_core::{
-    AsyncSink, Close, Closing, Event, RetryStrategy, Sink, SinkError, park::block_on,
+    AsyncSink, Close, Closing, Event, RetryStrategy, Sink, SinkError, engine::park::block_on,
 };
 
 use crate::{
-    RetryStats,
     run::{Next, Run},
     state::State,
+    stats::RetryStats,
 };
 
 /// Writes to the inner sink again and again, as its strategy says, until the event is committed.

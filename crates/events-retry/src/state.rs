@@ -6,12 +6,15 @@ use std::{
 };
 
 use events_core::{
-    Gate, Position, Sleepers, Ticket, Waiters,
-    clock::{self, Sleep},
-    sync::Mutex,
+    Gate,
+    engine::{
+        Position, WakeList, WakerKey, WakerSet,
+        clock::{self, Sleep},
+        sync::Mutex,
+    },
 };
 
-use crate::RetryStats;
+use crate::stats::RetryStats;
 
 /// A strategy that says `Wait` without a time must not spin.
 const SHORTEST_WAIT: Duration = Duration::from_micros(1);
@@ -33,7 +36,7 @@ pub(crate) struct State {
 /// Everything but the successes, which are what is left of the answers.
 #[derive(Debug, Default)]
 struct Desk {
-    waiting: Waiters,
+    waiting: WakerSet,
     counts: Counts,
 }
 
@@ -95,7 +98,7 @@ impl State {
         sleepers.wake();
     }
 
-    fn all(&self, desk: &mut Desk) -> Sleepers {
+    fn all(&self, desk: &mut Desk) -> WakeList {
         self.answers.attended();
         desk.waiting.take()
     }
@@ -125,7 +128,7 @@ pub(crate) struct Wait<'a> {
     state: &'a State,
     seen: u64,
     limit: Duration,
-    ticket: Option<Ticket>,
+    ticket: Option<WakerKey>,
     /// Started by the first poll, which is by the clock of whoever polls.
     sleep: Option<Sleep>,
 }

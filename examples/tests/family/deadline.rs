@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use events_broadcast::Broadcaster;
-use events_core::{Breaker, Close, DeadLetter, Memory, SinkError, clock, sink_fn};
+use events_core::{Breaker, Close, DeadLetter, Memory, SinkError, engine::clock, sink_fn};
 use events_queue::Queue;
 use events_retry::Retry;
 

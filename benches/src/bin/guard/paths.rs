@@ -10,7 +10,7 @@ use std::{
 
 use benches::Counter;
 use events_broadcast::Broadcaster;
-use events_core::{Breaker, Close, Sink, feed::Feed};
+use events_core::{Breaker, Close, Sink, engine::feed::Feed};
 use events_queue::Queue;
 use events_retry::Retry;
 

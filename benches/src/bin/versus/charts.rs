@@ -37,7 +37,7 @@ const COLOURS: [RGBColor; 9] = [
 const BLACK: RGBColor = RGBColor(0, 0, 0);
 
 /// One peer's line.
-struct Line<'a> {
+struct WaitQueue<'a> {
     peer: &'a str,
     colour: RGBColor,
     points: Vec<(f64, f64)>,
@@ -56,7 +56,7 @@ pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// Each peer has one colour in all charts.
-fn lines<'a>(rows: &'a [Row], kind: &str) -> Vec<Line<'a>> {
+fn lines<'a>(rows: &'a [Row], kind: &str) -> Vec<WaitQueue<'a>> {
     let mut peers: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| row.work.starts_with("broadcast/")) {
         if !peers.contains(&row.peer.as_str()) && row.peer != SEED {
@@ -70,12 +70,12 @@ fn lines<'a>(rows: &'a [Row], kind: &str) -> Vec<Line<'a>> {
             let figure = find(rows, &format!("broadcast/{subscribers}/{kind}"), peer)?;
             Some((subscribers as f64, figure.value()))
         };
-        Line { peer, colour, points: SUBSCRIBERS.into_iter().filter_map(point).collect() }
+        WaitQueue { peer, colour, points: SUBSCRIBERS.into_iter().filter_map(point).collect() }
     });
     lines.filter(|line| !line.points.is_empty()).collect()
 }
 
-fn chart(lines: &[Line<'_>], title: &str, path: &Path) -> Result<(), Box<dyn Error>> {
+fn chart(lines: &[WaitQueue<'_>], title: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let costs = || lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
     let least = costs().fold(f64::INFINITY, f64::min);
     let most = costs().fold(0.0, f64::max);

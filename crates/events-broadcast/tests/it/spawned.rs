@@ -6,7 +6,9 @@ use std::{
 };
 
 use events_broadcast::{Broadcaster, Lag};
-use events_core::{Close, Discard, ErrorKind, Memory, Sink, SinkError, park::block_on, sink_fn};
+use events_core::{
+    Close, Discard, ErrorKind, Memory, Sink, SinkError, engine::park::block_on, sink_fn,
+};
 
 use crate::support::{Blocked, Recorder, assert_balanced, stats_of};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use events_broadcast::Broadcaster;
-use events_core::{Close, Closing, ErrorKind, Sink, SinkError, park::block_on};
+use events_core::{Close, Closing, ErrorKind, Sink, SinkError, engine::park::block_on};
 use loom::{sync::Notify, thread};
 
 use crate::support::{Seen, check, direct};

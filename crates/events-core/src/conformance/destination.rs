@@ -2,7 +2,13 @@ use std::{fmt, future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use parking_lot::Mutex;
 
-use crate::{AsyncSink, Close, Closing, Sink, SinkError, Sleepers, Waiters, park::block_on};
+use crate::{
+    closing::Closing,
+    engine::waker_set::{WakeList, WakerSet},
+    error::SinkError,
+    runtime::park::block_on,
+    sink::{AsyncSink, Close, Sink},
+};
 
 /// Where a sink under test hands its events to: it keeps them, and blocks, panics or calls back
 /// when a rule wants it to.
@@ -17,7 +23,7 @@ struct State {
     blocked: bool,
     closed: bool,
     aborted: bool,
-    waiting: Waiters,
+    waiting: WakerSet,
     next: Option<Surprise>,
 }
 
@@ -40,7 +46,7 @@ impl Destination {
             state.blocked = false;
             state.waiting.take()
         };
-        Sleepers::wake(sleepers);
+        WakeList::wake(sleepers);
     }
 
     pub(super) fn surprise(&self, surprise: Surprise) {

@@ -55,7 +55,12 @@ use std::{
 pub use destination::Destination;
 use trial::Trial;
 
-use crate::{AsyncSink, Close, Event, Sink, SinkError, park};
+use crate::{
+    error::SinkError,
+    event::Event,
+    runtime::park,
+    sink::{AsyncSink, Close, Sink},
+};
 
 /// Long enough for any machine: a rule that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ use super::{
     destination::Surprise,
     trial::{Trial, WRITER},
 };
-use crate::{Close, ErrorKind};
+use crate::{error::ErrorKind, sink::Close};
 
 /// How long a sink that is broken has to show it. A sound one passes whatever this is.
 const MOMENT: Duration = Duration::from_millis(20);

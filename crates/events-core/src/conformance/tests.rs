@@ -15,7 +15,14 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use super::{Destination, Suite, message};
-use crate::{AsyncSink, Close, Closing, ErrorKind, Gate, Memory, Sink, SinkError, park::block_on};
+use crate::{
+    closing::Closing,
+    error::{ErrorKind, SinkError},
+    gate::Gate,
+    runtime::park::block_on,
+    sink::{AsyncSink, Close, Sink},
+    sinks::memory::Memory,
+};
 
 /// Which rule is to be broken, and how.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{Destination, Kit, Outcome};
-use crate::Close;
+use crate::sink::Close;
 
 /// Each writer's events carry numbers of its own, from a multiple of this on.
 pub(super) const WRITER: u64 = 1 << 32;

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, sync::Arc};
 
-use events_core::{
+use events_core::engine::{
     feed::{Chunk, Feed, Reader},
     park::block_on,
 };

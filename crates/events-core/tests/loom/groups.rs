@@ -8,8 +8,10 @@ use std::{
 };
 
 use events_core::{
-    AsyncSink, Close, Closing, Cursor, Each, Groups, Linger, Outlet, OutletParts, SinkError,
-    Worker, feed::Feed, park::block_on,
+    AsyncSink, Close, Closing, SinkError,
+    engine::{
+        Account, AccountConfig, Cursor, Each, Groups, Linger, Worker, feed::Feed, park::block_on,
+    },
 };
 use loom::thread::{self, JoinHandle};
 
@@ -60,7 +62,7 @@ type SeenWorker = Worker<u64, Each<Arc<Seen>>>;
 struct Model {
     feed: Arc<Feed<u64>>,
     sinks: [Arc<Seen>; 2],
-    outlets: [Arc<Outlet<u64>>; 2],
+    outlets: [Arc<Account<u64>>; 2],
     workers: [SeenWorker; 2],
 }
 
@@ -71,7 +73,7 @@ impl Model {
         let sinks = [waits, false].map(|waits| Arc::new(Seen { waits, ..Seen::default() }));
         let [one, two] = sinks.each_ref().map(|sink| {
             let reader = feed.reader(None);
-            let parts = OutletParts {
+            let parts = AccountConfig {
                 sink: Arc::clone(sink) as _,
                 dead_letter: None,
                 name: Arc::from("model"),

@@ -4,7 +4,7 @@
 mod breaker;
 mod feed;
 mod groups;
-mod line;
+mod wait_queue;
 
 /// Tries all orders with at most so many preemptions: switches from a thread that could go on.
 fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {

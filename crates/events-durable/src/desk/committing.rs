@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use events_core::{SinkError, Sleepers};
+use events_core::{SinkError, engine::WakeList};
 
 use super::{
     Command, Desk, Work, Write,
     state::{LINGER, PAUSE},
 };
-use crate::{EventId, row::Row};
+use crate::{event_id::EventId, row::Row};
 
 /// What a transaction has changed.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +133,7 @@ impl Desk {
         let commands = std::mem::take(&mut state.commands);
         let flushes = std::mem::take(&mut state.flushes);
         let writes = std::mem::take(&mut state.writes);
-        let closers: Sleepers = state.closers.take();
+        let closers: WakeList = state.closers.take();
         drop(state);
         for write in writes {
             write.slot.tell(Err(SinkError::closed()));

@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use events_core::{Overflow, SinkError, Waiters};
+use events_core::{Overflow, SinkError, engine::WakerSet};
 
 use super::Policy;
 use crate::{
-    Which,
+    dead_letters::Which,
     ledger::{Done, Ledger},
     reply::Slot,
 };
@@ -51,7 +51,7 @@ pub(crate) struct State {
     pub(super) ended: Option<Result<(), SinkError>>,
     /// How it all ended, once the file is closed.
     pub(super) finished: Option<Result<(), SinkError>>,
-    pub(super) closers: Waiters,
+    pub(super) closers: WakerSet,
 }
 
 /// An event to be committed.
@@ -110,7 +110,7 @@ impl State {
             feed_closed: false,
             ended: None,
             finished: None,
-            closers: Waiters::new(),
+            closers: WakerSet::new(),
         }
     }
 

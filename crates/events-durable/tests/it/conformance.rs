@@ -49,7 +49,7 @@ fn with_a_worker_future() {
     let file = files();
     Suite::async_wrapper(move |destination| {
         let (queue, worker) = DurableQueue::pair(Plain::new(destination), file()).unwrap();
-        std::thread::spawn(|| events_core::park::block_on(worker));
+        std::thread::spawn(|| events_core::engine::park::block_on(worker));
         queue
     })
     .run();

@@ -12,18 +12,18 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// A directory for one file, gone at the end of the test.
-pub(crate) struct Place {
+pub(crate) struct Ticket {
     _dir: TempDir,
     pub(crate) path: PathBuf,
 }
 
-pub(crate) fn place() -> Place {
+pub(crate) fn place() -> Ticket {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.db");
-    Place { _dir: dir, path }
+    Ticket { _dir: dir, path }
 }
 
-impl Place {
+impl Ticket {
     /// The file, for a test that plays somebody else.
     pub(crate) fn tamper(&self, sql: &str) {
         Connection::open(&self.path).unwrap().execute_batch(sql).unwrap();
@@ -36,7 +36,7 @@ impl Place {
 }
 
 /// A queue of numbers at this place.
-pub(crate) fn queue(place: &Place, sink: impl Sink<Stored<u64>> + 'static) -> DurableQueue<u64> {
+pub(crate) fn queue(place: &Ticket, sink: impl Sink<Stored<u64>> + 'static) -> DurableQueue<u64> {
     DurableQueue::spawn(sink, &place.path).unwrap()
 }
 

@@ -33,7 +33,7 @@ use serde_json::value::RawValue;
 
 pub use attributes::{Attributes, InvalidAttribute, Value};
 
-use crate::{Encode, Message};
+use crate::{encode::Encode, message::Message};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -228,7 +228,7 @@ fn percent_encoded(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Json, encode_fn};
+    use crate::{encode_fn, json::Json};
     use std::time::{Duration, SystemTime};
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "a format is given a reference")]

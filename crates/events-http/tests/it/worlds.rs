@@ -1,6 +1,6 @@
 //! The ways to write to a sink: each test of what goes over the wire does it in all of them.
 
-use events_core::{AsyncSink, Sink, SinkError, park};
+use events_core::{AsyncSink, Sink, SinkError, engine::park};
 use events_http::{Encode, HttpSink};
 
 pub(crate) type Write<F> = fn(&HttpSink<F>, &'static str) -> Result<(), SinkError>;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use events_core::{
-    AsyncSink, Close, Closing, ErrorKind, Memory, Sink, SinkError, park::block_on, sink_fn,
+    AsyncSink, Close, Closing, ErrorKind, Memory, Sink, SinkError, engine::park::block_on, sink_fn,
 };
 use events_queue::{DeadLetter, Queue};
 use parking_lot::Mutex;

@@ -8,7 +8,7 @@ use std::{
 
 #[cfg(feature = "tokio")]
 use events_core::{AsyncSink, Closing};
-use events_core::{Close, ErrorKind, Memory, Sink, SinkError, park::block_on};
+use events_core::{Close, ErrorKind, Memory, Sink, SinkError, engine::park::block_on};
 use events_queue::{DeadLetter, Overflow, Queue};
 use parking_lot::Mutex;
 

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use events_core::{AsyncSink, Close, ErrorKind, Memory, Sink, SinkError, park::block_on};
+use events_core::{AsyncSink, Close, ErrorKind, Memory, Sink, SinkError, engine::park::block_on};
 use events_queue::{Builder, Overflow, Queue, Single};
 use parking_lot::Mutex;
 

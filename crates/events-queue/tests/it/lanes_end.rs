@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use events_core::{AsyncSink, Close, Closing, ErrorKind, Memory, Sink, SinkError, park::block_on};
+use events_core::{
+    AsyncSink, Close, Closing, ErrorKind, Memory, Sink, SinkError, engine::park::block_on,
+};
 use events_queue::{Builder, DeadLetter, Queue, Single};
 use parking_lot::Mutex;
 

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use events_core::{AsyncSink, Close, Closing, ErrorKind, Sink, SinkError, park::block_on};
+use events_core::{AsyncSink, Close, Closing, ErrorKind, Sink, SinkError, engine::park::block_on};
 use events_queue::{Queue, Stats};
 use parking_lot::Mutex;
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, task::Poll, thread, time::Duration};
 
-use events_core::{AsyncSink, Close, ErrorKind, Memory, park::block_on};
+use events_core::{AsyncSink, Close, ErrorKind, Memory, engine::park::block_on};
 use events_queue::{DeadLetter, Queue};
 
 use crate::support::{Script, assert_kind, assert_stats, in_time, poll_once};

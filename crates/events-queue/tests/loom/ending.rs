@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use events_core::{Close, ErrorKind, Sink, SinkError, park::block_on};
+use events_core::{Close, ErrorKind, Sink, SinkError, engine::park::block_on};
 use events_queue::Queue;
 use loom::thread;
 

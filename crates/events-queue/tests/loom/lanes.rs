@@ -6,7 +6,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use events_core::{AsyncSink, Close, Closing, ErrorKind, SinkError, park::block_on};
+use events_core::{AsyncSink, Close, Closing, ErrorKind, SinkError, engine::park::block_on};
 use events_queue::Queue;
 use loom::{sync::Mutex, thread};
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use events_core::{
-    AsyncSink, Close, Closing, DeadLetter, ErrorKind, Sink, SinkError, park::block_on,
+    AsyncSink, Close, Closing, DeadLetter, ErrorKind, Sink, SinkError, engine::park::block_on,
 };
 use events_queue::{Builder, Queue, Single, Stats};
 use loom::thread::{self, JoinHandle};

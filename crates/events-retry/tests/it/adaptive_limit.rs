@@ -14,8 +14,8 @@ use std::{
 };
 
 use events_core::{
-    AsyncSink, Close, ErrorKind, Event, Sink, SinkError, conformance::Suite, park::block_on,
-    sink_fn,
+    AsyncSink, Close, ErrorKind, Event, Sink, SinkError, conformance::Suite,
+    engine::park::block_on, sink_fn,
 };
 use events_retry::{AdaptiveLimit, AdaptiveLimitBuilder};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinHandle};

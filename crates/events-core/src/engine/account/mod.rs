@@ -1,0 +1,228 @@
+//! The account of one sink's events: see [`Account`].
+
+mod ending;
+#[cfg(all(test, loom))]
+mod models;
+mod settling;
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    dead_letter::DeadLetter,
+    engine::{
+        cursor::Cursor,
+        feed::{Feed, Reader},
+        waker_set::{WakeList, WakerSet},
+        worker_handle::WorkerHandle,
+    },
+    error::SinkError,
+    event::Event,
+    runtime::{clock, sync::Mutex},
+    sink::{Close, Sink},
+    stats::{Dropped, Stats},
+};
+
+/// One place in a feed with the sink that is delivered to from there: the account of its events,
+/// and their end.
+///
+/// Shared by the [`Worker`](crate::engine::Worker) that delivers and the handles that flush, close and
+/// look. Every event is settled exactly once, by the worker or by the closer that takes over from
+/// a worker that is stuck; who settles it is decided under one lock, and only a success, the common
+/// case, does without.
+pub struct Account<E> {
+    feed: Arc<Feed<E>>,
+    parts: AccountConfig<E>,
+    /// The sequence number of the first event of its account.
+    start: u64,
+    state: Mutex<State<E>>,
+}
+
+struct State<E> {
+    failed: u64,
+    /// Events skipped by the worker because it lagged.
+    skipped: u64,
+    /// Events accepted only to be dropped at once, never in the feed.
+    unwritten: u64,
+    abandoned: u64,
+    /// Events not delivered since the abort: what the close will tell.
+    undelivered: u64,
+    /// Where its worker sits.
+    seat: Arc<WorkerHandle<E>>,
+    /// The lowest cursor that a flush waits for.
+    flush_at: u64,
+    /// How many of those who settle events are still handing them to the dead letter.
+    handing_over: u64,
+    /// How the sink closed, if it did so before all was handed over.
+    finishing: Option<Result<(), SinkError>>,
+    aborted: bool,
+    /// Why nothing more is delivered: the destination is closed, or lagged too far.
+    gone: Option<SinkError>,
+    /// How many events are settled, once whoever ends the account has settled the rest.
+    taken: Option<u64>,
+    /// Whether the result is being told.
+    finished: bool,
+    outcome: Option<Result<(), SinkError>>,
+    /// Those who flush, and those who wait for the end.
+    waiting: WakerSet,
+}
+
+/// What a worker is to do after an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Go on with the next.
+    Go,
+    /// Deliver nothing more.
+    Stop,
+}
+
+/// What a new [`Account`] is made of.
+pub struct AccountConfig<E> {
+    /// The sink, to close and abort; the worker has it for writing.
+    pub sink: Arc<dyn Close>,
+    /// Who gets what will not be delivered.
+    pub dead_letter: Option<Arc<dyn Sink<DeadLetter<E>>>>,
+    /// What to call it in traces.
+    pub name: Arc<str>,
+    /// Whether the feed closes when the sink is gone or a close is asked for: a queue's does, a
+    /// broadcaster's does not.
+    pub owns_feed: bool,
+    /// Whether a future drives the worker, which a blocked runtime would starve.
+    pub driven_by_future: bool,
+    /// How many events the sink is given at once, at most.
+    pub span: u64,
+    /// Whether a reader that lags further than its bound ends, rather than skip.
+    pub disconnect: bool,
+    /// Where the worker stands: the cursor that bounds the feed, if it is bounded.
+    pub cursor: Arc<Cursor>,
+    /// Told the result when the account has ended.
+    pub on_end: Option<OnEnd>,
+}
+
+/// Called once, when an account has ended, with its result.
+pub type OnEnd = Box<dyn Fn(&Result<(), SinkError>) + Send + Sync>;
+
+impl<E> Account<E> {
+    /// The outlet for `reader`, from where it stands, with a worker at `seat`.
+    pub(crate) fn new(
+        reader: &Reader<E>,
+        parts: AccountConfig<E>,
+        seat: Arc<WorkerHandle<E>>,
+    ) -> Self {
+        Self {
+            feed: Arc::clone(reader.feed()),
+            parts,
+            start: reader.at(),
+            state: Mutex::new(State {
+                failed: 0,
+                skipped: 0,
+                unwritten: 0,
+                abandoned: 0,
+                undelivered: 0,
+                seat,
+                flush_at: u64::MAX,
+                handing_over: 0,
+                finishing: None,
+                aborted: false,
+                gone: None,
+                taken: None,
+                finished: false,
+                outcome: None,
+                waiting: WakerSet::new(),
+            }),
+        }
+    }
+
+    /// The feed it reads.
+    pub const fn feed(&self) -> &Arc<Feed<E>> {
+        &self.feed
+    }
+
+    /// What to call it in traces.
+    pub fn name(&self) -> &str {
+        &self.parts.name
+    }
+
+    /// A snapshot of the account.
+    pub fn stats(&self) -> Stats {
+        // Declared before the lock, so that a chunk that nobody else holds is dropped after it.
+        let current;
+        let cursor = &*self.parts.cursor;
+        let state = self.state.lock();
+        let settled = state.taken.unwrap_or_else(|| cursor.reached());
+        // Read after what is settled, so that it cannot lie before.
+        let end = self.feed.head().min(cursor.stop()).max(settled);
+        let mut pending = end - settled;
+        let mut overflow = state.skipped;
+        current = state.seat.current();
+        let current = current.as_ref().filter(|chunk| chunk.end() > settled);
+        // What the worker will skip as soon as it looks, is dropped already.
+        if let Some(bound) = cursor.bound() {
+            let in_hand = if current.is_some() { self.parts.span } else { 0 };
+            let lag = pending.saturating_sub(bound.saturating_add(in_hand));
+            pending -= lag;
+            overflow += lag;
+        }
+        let oldest = (pending > 0)
+            .then(|| current.map(|chunk| chunk.since()).or_else(|| self.feed.since(settled)));
+        Stats {
+            accepted: end - self.start + state.unwritten,
+            delivered: settled - self.start - state.failed - state.skipped - state.abandoned,
+            failed: state.failed,
+            dropped: Dropped { overflow: overflow + state.unwritten, abandoned: state.abandoned },
+            pending,
+            oldest: oldest.flatten().map(|since| clock::now().saturating_duration_since(since)),
+        }
+    }
+
+    /// How many events an abort has given up: what its result tells of, before any other error.
+    pub fn undelivered(&self) -> u64 {
+        self.state.lock().undelivered
+    }
+
+    /// Whether the account has ended.
+    pub fn has_ended(&self) -> bool {
+        self.state.lock().outcome.is_some()
+    }
+}
+
+impl<E: Event> Account<E> {
+    /// Counts an event as accepted and dropped that was never put into the feed.
+    pub fn drop_unwritten(&self) {
+        self.state.lock().unwritten += 1;
+        tracing::warn!(queue = self.name(), "dropped the newest event: the queue is full");
+    }
+}
+
+impl<E> State<E> {
+    fn flow(&self) -> Flow {
+        if self.aborted || self.gone.is_some() || self.taken.is_some() {
+            Flow::Stop
+        } else {
+            Flow::Go
+        }
+    }
+
+    /// Those who wait, if a flush may have ended; those whose wait has not come back.
+    fn flushed(&mut self, settled: u64) -> WakeList {
+        if settled < self.flush_at {
+            return WakeList::none();
+        }
+        self.flush_at = u64::MAX;
+        self.waiting.take()
+    }
+}
+
+impl<E> fmt::Debug for Account<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("name", &self.parts.name)
+            .field("reached", &self.parts.cursor.reached())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E> fmt::Debug for AccountConfig<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountConfig").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! The worker's side: each event is settled, and whoever waits for that is told.
+
+use std::sync::Arc;
+
+use super::{Account, Flow, State};
+use crate::{
+    dead_letter::DeadLetter,
+    engine::{isolate, worker_handle::WorkerHandle},
+    error::{ErrorKind, SinkError},
+    event::Event,
+};
+
+impl<E: Event + Clone> Account<E> {
+    /// Tells those who wait how far the sink has come, and looks after them.
+    fn publish(&self) -> Flow {
+        if self.parts.cursor.publish() { self.attend() } else { Flow::Go }
+    }
+
+    /// The sink refused these events for good; of a batch perhaps only some, which it names.
+    pub(crate) fn fail(&self, events: &[E], error: &SinkError) -> Flow {
+        let failures = failures(events, error);
+        let count = failures.len() as u64;
+        let mut gone = error.kind() == ErrorKind::Closed;
+        let ours = self.claim(events.len() as u64, |state| {
+            if state.aborted {
+                state.undelivered += count;
+                // An abort closes what is inside, which is no news of the destination.
+                gone = false;
+            }
+            for (_, error) in &failures {
+                let given_up = matches!(error.kind(), ErrorKind::Closed | ErrorKind::Undelivered);
+                if state.aborted && given_up {
+                    state.abandoned += 1;
+                } else {
+                    state.failed += 1;
+                }
+            }
+            if gone {
+                let why = "the destination closed before its queue did";
+                state.gone = Some(SinkError::new(ErrorKind::Closed, why));
+            }
+            state.handing_over += 1;
+        });
+        if !ours {
+            return Flow::Stop;
+        }
+        if gone {
+            self.begin_close();
+            // The worker is to see that it is done, before it takes another chunk.
+            self.parts.cursor.call();
+        }
+        self.hand_over(&failures);
+        self.handed_over();
+        if gone {
+            // What is behind a destination that is gone is given up, not offered to it: the worker
+            // is called, now and whenever it looks again.
+            self.parts.cursor.call();
+        }
+        self.publish()
+    }
+
+    /// Leaves out what lies further behind than the bound allows.
+    pub(crate) fn skip_lag(&self) -> Flow {
+        match self.parts.cursor.lag(self.feed.head()) {
+            0 => Flow::Go,
+            count => self.lag(count),
+        }
+    }
+
+    /// The worker lags by `count` events more than its bound allows: it skips them, or ends.
+    fn lag(&self, count: u64) -> Flow {
+        if !self.claim(count, |state| state.skipped += count) {
+            return Flow::Stop;
+        }
+        if self.parts.disconnect {
+            let why = "the sink lagged too far behind and was disconnected";
+            self.state.lock().gone = Some(SinkError::new(ErrorKind::Closed, why));
+            tracing::warn!(queue = self.name(), count, "disconnected: the sink lags");
+            self.begin_close();
+        } else {
+            tracing::warn!(queue = self.name(), count, "dropped the oldest events: the sink lags");
+        }
+        self.publish()
+    }
+
+    /// Settles `count` events as not delivered, unless somebody else has.
+    fn claim(&self, count: u64, account: impl FnOnce(&mut State<E>)) -> bool {
+        let mut state = self.state.lock();
+        if state.taken.is_some() {
+            return false;
+        }
+        account(&mut state);
+        self.parts.cursor.settle(count);
+        true
+    }
+
+    /// Looks after all who want attention.
+    pub(crate) fn attend(&self) -> Flow {
+        self.parts.cursor.attended();
+        let mut state = self.state.lock();
+        let waiting = state.flushed(self.parts.cursor.reached());
+        self.parts.cursor.await_at(state.flush_at);
+        let flow = state.flow();
+        drop(state);
+        waiting.wake();
+        let line = self.feed.admit();
+        if line || flow == Flow::Stop {
+            self.parts.cursor.call();
+        }
+        flow
+    }
+
+    /// The worker sits at `seat` from now on. True if somebody called: perhaps at the seat it left,
+    /// where it is not heard any more, so the caller is to [call](WorkerHandle::call) at the new one.
+    #[must_use]
+    pub(crate) fn sit(&self, seat: &Arc<WorkerHandle<E>>) -> bool {
+        let before = std::mem::replace(&mut self.state.lock().seat, Arc::clone(seat));
+        drop(before);
+        self.parts.cursor.is_called()
+    }
+
+    /// Gives these events to the dead letter, each with its error.
+    pub(super) fn hand_over(&self, failures: &[(&E, &SinkError)]) {
+        let Some((_, first)) = failures.first() else { return };
+        tracing::warn!(
+            queue = self.name(),
+            count = failures.len(),
+            kind = %first.kind(),
+            "events were not delivered"
+        );
+        let Some(dead_letter) = &self.parts.dead_letter else { return };
+        let seat = self.seat().id();
+        for &(event, error) in failures {
+            let refused = isolate::call(seat, || {
+                dead_letter.write(&DeadLetter { event: event.clone(), error: error.clone() })
+            });
+            if let Err(refused) = refused.and_then(|result| result) {
+                let kind = refused.kind();
+                tracing::error!(queue = self.name(), %kind, "the dead letter was refused");
+            }
+        }
+    }
+}
+
+impl<E> Account<E> {
+    pub(super) fn seat(&self) -> Arc<WorkerHandle<E>> {
+        Arc::clone(&self.state.lock().seat)
+    }
+}
+
+/// The events that failed, each with its error: those that the error names, if it names any.
+pub(super) fn failures<'a, E>(
+    events: &'a [E],
+    error: &'a SinkError,
+) -> Vec<(&'a E, &'a SinkError)> {
+    let named = error.failures();
+    // A position beyond the events is a mistake of the sink's: then none of them can be trusted.
+    if named.is_empty() || named.iter().any(|(at, _)| *at >= events.len()) {
+        return events.iter().map(|event| (event, error)).collect();
+    }
+    named.iter().map(|(at, error)| (&events[*at], error)).collect()
+}

@@ -1,0 +1,129 @@
+use crate::{
+    engine::position::Position,
+    runtime::sync::{AtomicU64, Ordering},
+};
+
+/// How far a worker has come in one account, how far it may go, and whether somebody wants its
+/// attention: all that is looked at for each event, side by side.
+///
+/// ```
+/// use events_core::engine::Cursor;
+///
+/// let cursor = Cursor::new(0, None);
+/// cursor.settle(2);
+/// assert!(!cursor.publish(), "nobody wants attention");
+/// assert_eq!(cursor.call(), 2);
+/// cursor.settle(1);
+/// assert!(cursor.publish());
+/// ```
+#[derive(Debug)]
+pub struct Cursor {
+    published: Position,
+    /// Only the worker writes it, after each event.
+    reached: AtomicU64,
+    /// Where the account ends: only what lies before is to be delivered.
+    stop: AtomicU64,
+    /// How far it has to come before it is to look after those who wait for that.
+    awaited: AtomicU64,
+    bound: Option<u64>,
+}
+
+impl Cursor {
+    /// A cursor with all before sequence number `at` settled. With a `bound`, it is not to lag
+    /// further behind the head than that.
+    pub fn new(at: u64, bound: Option<u64>) -> Self {
+        Self {
+            published: Position::new(at),
+            reached: AtomicU64::new(at),
+            stop: AtomicU64::new(u64::MAX),
+            awaited: AtomicU64::new(u64::MAX),
+            bound,
+        }
+    }
+
+    /// How many events are settled.
+    #[inline]
+    pub fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Acquire)
+    }
+
+    /// Settles `count` more. Only the worker does.
+    #[inline]
+    pub fn settle(&self, count: u64) {
+        self.settle_to(self.reached.load(Ordering::Relaxed) + count);
+    }
+
+    /// Settles all before sequence number `at`. Only the worker does, and knows where it stands.
+    #[inline]
+    pub fn settle_to(&self, at: u64) {
+        self.reached.store(at, Ordering::Release);
+    }
+
+    /// How many events are settled, as far as is published.
+    #[inline]
+    pub fn published(&self) -> u64 {
+        self.published.settled()
+    }
+
+    /// Publishes how many events are settled. True if somebody wants attention.
+    #[inline]
+    pub fn publish(&self) -> bool {
+        let reached = self.reached();
+        let called = match reached.saturating_sub(self.published()) {
+            0 => self.published.is_called(),
+            count => self.published.advance(count),
+        };
+        called || reached >= self.awaited.load(Ordering::Relaxed)
+    }
+
+    /// Has itself looked after once it has come to `at`, and not before for that. Only the worker
+    /// does, when it looks after those who wait.
+    pub fn await_at(&self, at: u64) {
+        self.awaited.store(at, Ordering::Relaxed);
+    }
+
+    /// Asks for attention, and says how many settled events had been published then.
+    pub fn call(&self) -> u64 {
+        self.published.call()
+    }
+
+    /// Takes the wish for attention back.
+    pub fn attended(&self) {
+        self.published.attended();
+    }
+
+    /// Whether somebody wants attention.
+    #[inline]
+    pub fn is_called(&self) -> bool {
+        self.is_called_at(self.reached())
+    }
+
+    /// The same, asked by the worker, who knows that it stands at `at`.
+    #[inline]
+    pub fn is_called_at(&self, at: u64) -> bool {
+        self.published.is_called() || at >= self.awaited.load(Ordering::Relaxed)
+    }
+
+    /// Where the account ends.
+    #[inline]
+    pub fn stop(&self) -> u64 {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// The account ends at `end`, unless it does before.
+    pub fn stop_at(&self, end: u64) {
+        self.stop.fetch_min(end, Ordering::AcqRel);
+    }
+
+    /// How far it may lag behind the head; `None` is without end.
+    #[inline]
+    pub const fn bound(&self) -> Option<u64> {
+        self.bound
+    }
+
+    /// How many events it has to skip to be within its bound of `head` again.
+    #[inline]
+    pub fn lag(&self, head: u64) -> u64 {
+        self.bound.map_or(0, |bound| head.saturating_sub(self.reached()).saturating_sub(bound))
+    }
+}

@@ -1,0 +1,122 @@
+use std::sync::Arc;
+
+use crate::{
+    engine::{
+        account::{Account, Flow},
+        cursor::Cursor,
+        deliver::Deliver,
+        feed::Chunk,
+        worker_handle::WorkerHandle,
+    },
+    error::SinkError,
+    event::Event,
+};
+
+/// A sink with its account.
+pub(crate) struct Member<E, D> {
+    pub(super) outlet: Arc<Account<E>>,
+    /// The outlet's: what is looked at for each event.
+    pub(super) cursor: Arc<Cursor>,
+    pub(super) sink: D,
+}
+
+impl<E: Event + Clone, D> Member<E, D> {
+    /// See [`Account::sit`].
+    pub(crate) fn sit(&self, seat: &Arc<WorkerHandle<E>>) -> bool {
+        self.outlet.sit(seat)
+    }
+
+    /// Tells those who wait how far the sink has come, and looks after them.
+    pub(super) fn publish(&self) -> Flow {
+        if self.cursor.publish() { self.outlet.attend() } else { Flow::Go }
+    }
+
+    /// Whether nothing more is to be delivered. Looks after whoever called.
+    pub(super) fn is_done(&self) -> bool {
+        (self.cursor.is_called() && self.publish() == Flow::Stop) || self.is_at_end()
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.cursor.reached() >= self.cursor.stop()
+    }
+
+    /// Its worker is gone: see [`Account::worker_dropped`].
+    pub(crate) fn give_up(&self) {
+        self.outlet.worker_dropped();
+    }
+}
+
+impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
+    /// Delivers the events of `chunk` that the sink has not had yet, one after the other.
+    ///
+    /// If it is `prompt`, others hear of each at once; if not, at the end or when they ask.
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold its arguments twice")]
+    pub(super) fn deliver(&self, chunk: &Chunk<E>, prompt: bool) -> impl Future<Output = Flow> {
+        async move {
+            let cursor = &*self.cursor;
+            if cursor.is_called() && self.publish() == Flow::Stop {
+                return Flow::Stop;
+            }
+            // Kept here, since reading back at once what was just written would be what takes the
+            // time.
+            let mut at = cursor.reached();
+            loop {
+                if cursor.bound().is_some() {
+                    if self.outlet.skip_lag() == Flow::Stop {
+                        return Flow::Stop;
+                    }
+                    at = cursor.reached();
+                }
+                let events = chunk.from(at);
+                let left = cursor.stop().saturating_sub(at).min(events.len() as u64) as usize;
+                if left == 0 {
+                    return self.publish();
+                }
+                let events = &events[..self.sink.span(left)];
+                at += events.len() as u64;
+                let is_last = at == chunk.end();
+                let flow = match self.sink.deliver(events).await {
+                    Ok(()) => {
+                        cursor.settle_to(at);
+                        if prompt || is_last || cursor.is_called_at(at) {
+                            self.publish()
+                        } else {
+                            Flow::Go
+                        }
+                    }
+                    Err(error) => self.outlet.fail(events, &error),
+                };
+                if is_last || flow == Flow::Stop {
+                    return flow;
+                }
+            }
+        }
+    }
+
+    /// Settles the events over which the sink panicked; it goes on with the next.
+    pub(super) fn fail_next(&self, chunk: &Chunk<E>, panicked: &SinkError) {
+        let events = chunk.from(self.cursor.reached());
+        if !events.is_empty() {
+            self.outlet.fail(&events[..self.sink.span(events.len())], panicked);
+        }
+    }
+}
+
+impl<E, D: Clone> Clone for Member<E, D> {
+    fn clone(&self) -> Self {
+        Self {
+            outlet: Arc::clone(&self.outlet),
+            cursor: Arc::clone(&self.cursor),
+            sink: self.sink.clone(),
+        }
+    }
+}
+
+/// A member that is no longer in the worker's list, but whose account has not ended.
+pub(super) struct Leaving<'a, E: Event + Clone>(pub(super) &'a Account<E>);
+
+impl<E: Event + Clone> Drop for Leaving<'_, E> {
+    fn drop(&mut self) {
+        self.0.worker_dropped();
+    }
+}

@@ -1,0 +1,122 @@
+use std::{fmt, task::Waker};
+
+use crate::{
+    engine::feed::Chunk,
+    runtime::sync::{Arc, Mutex},
+};
+
+/// Where a worker sits: the chunk it holds, how to get its attention, and whether others may join.
+///
+/// Shared by the worker with the [outlets](crate::engine::Account) of all sinks that it delivers to, so that
+/// going to sleep and waking up costs the same however many they are; and all of it under one lock,
+/// so that each costs no more than that.
+pub(crate) struct WorkerHandle<E>(Mutex<State<E>>);
+
+struct State<E> {
+    /// The chunk that is being delivered. The log may have let it go.
+    current: Option<Arc<Chunk<E>>>,
+    worker: Option<Waker>,
+    /// Somebody called since the worker last looked.
+    called: bool,
+    /// The sequence number at which the worker of a [group](crate::engine::Groups) has run dry; `None` while
+    /// it delivers.
+    dry_at: Option<u64>,
+    /// Others have joined the worker since it last looked.
+    joined: bool,
+}
+
+impl<E> WorkerHandle<E> {
+    pub(crate) fn new(current: Option<Arc<Chunk<E>>>) -> Self {
+        Self(Mutex::new(State {
+            current,
+            worker: None,
+            called: false,
+            dry_at: None,
+            joined: false,
+        }))
+    }
+
+    /// Names the worker's calls into its sinks: see [`isolate`](crate::engine::isolate).
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    pub(crate) fn current(&self) -> Option<Arc<Chunk<E>>> {
+        self.0.lock().current.clone()
+    }
+
+    /// The worker delivers `chunk` now, no more the one that is returned. With it: whether others
+    /// have [joined](Self::let_join).
+    pub(crate) fn enter(&self, chunk: &Arc<Chunk<E>>) -> (Option<Arc<Chunk<E>>>, bool) {
+        let mut state = self.0.lock();
+        let before = state.current.replace(Arc::clone(chunk));
+        (before, state.go_on())
+    }
+
+    /// The worker goes on, without a chunk.
+    pub(crate) fn go_on(&self) {
+        self.0.lock().go_on();
+    }
+
+    /// The worker has delivered what it held and is about to sleep; if others may join, they are
+    /// to have come as far as `dry_at`. False if it was called: then it is to look after its outlets
+    /// instead.
+    pub(crate) fn rest(&self, waker: &Waker, dry_at: Option<u64>) -> bool {
+        let mut state = self.0.lock();
+        let before = state.current.take();
+        let called = std::mem::replace(&mut state.called, false);
+        state.dry_at = dry_at.filter(|_| !called);
+        let old = if called { None } else { state.hear(waker) };
+        drop(state);
+        drop((before, old));
+        !called
+    }
+
+    /// Whether those who have run dry at `at` may join, which the worker is to hear of then.
+    pub(crate) fn let_join(&self, at: u64) -> bool {
+        let mut state = self.0.lock();
+        let may_join = state.dry_at == Some(at);
+        state.joined |= may_join;
+        may_join
+    }
+
+    /// The worker sleeps inside a sink and is woken when somebody calls.
+    pub(crate) fn hear(&self, waker: &Waker) {
+        let old = self.0.lock().hear(waker);
+        drop(old);
+    }
+
+    /// Asks the worker to look after its outlets.
+    pub(crate) fn call(&self) {
+        let mut state = self.0.lock();
+        state.called = true;
+        let worker = state.worker.take();
+        drop(state);
+        worker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<E> State<E> {
+    /// Nobody joins any more until the worker has run dry again. True if somebody has.
+    fn go_on(&mut self) -> bool {
+        self.dry_at = None;
+        std::mem::replace(&mut self.joined, false)
+    }
+
+    /// The waker it replaces is the caller's to drop, outside the lock: it may be the last to hold
+    /// a task, and all that the task holds.
+    fn hear(&mut self, waker: &Waker) -> Option<Waker> {
+        if self.worker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return None;
+        }
+        self.worker.replace(waker.clone())
+    }
+}
+
+impl<E> fmt::Debug for WorkerHandle<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerHandle")
+            .field("current", &self.0.lock().current)
+            .finish_non_exhaustive()
+    }
+}

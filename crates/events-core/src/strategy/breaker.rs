@@ -1,0 +1,304 @@
+use std::time::Duration;
+
+use crate::{
+    config_error::ConfigError,
+    setting,
+    strategy::{
+        circuit::{Circuit, Pace},
+        progress::Progress,
+        retry_strategy::RetryStrategy,
+        verdict::Verdict,
+    },
+};
+
+/// A circuit breaker: leaves a failing destination alone for a while, then lets one write find out
+/// how it is.
+///
+/// - **Closed**, every write goes, and a failed one goes again at once. After `threshold` failures
+///   in a row it opens.
+/// - **Open**, no write goes, for `backoff`. An error with a
+///   [`retry_after`](crate::SinkError::retry_after) opens it at once and until then, if that is
+///   longer.
+/// - **Half-open**, one write goes as a probe and all others wait for its answer. A success closes
+///   the breaker and lets them go; a failure opens it again.
+///
+/// It never gives up: wrap it in [`MaxAttempts`](crate::MaxAttempts) or
+/// [`MaxElapsed`](crate::MaxElapsed) for that. Several sinks to one destination may share one, in
+/// an `Arc`. A write to a healthy destination costs it two atomic loads.
+///
+/// # Default
+/// 5 failures, 1 second.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use events_core::{Breaker, Progress, RetryStrategy, SinkError, Verdict};
+///
+/// let breaker = Breaker::new(1, Duration::from_secs(10))?;
+/// let start = Instant::now();
+/// let mut write = Progress::at(start);
+/// assert_eq!(breaker.proceed("event", &write), Verdict::Go);
+/// write.begin(Verdict::Go);
+/// write.fail(SinkError::unavailable("no route to host"));
+/// breaker.failure("event", &write);
+///
+/// assert_eq!(breaker.proceed("event", &write), Verdict::Wait(Duration::from_secs(10)));
+/// write.set_now(start + Duration::from_secs(10));
+/// assert_eq!(breaker.proceed("event", &write), Verdict::Probe);
+/// # Ok::<(), events_core::ConfigError>(())
+/// ```
+#[derive(Debug)]
+pub struct Breaker(Circuit<Steady>);
+
+#[derive(Debug)]
+struct Steady {
+    threshold: u32,
+    backoff: Duration,
+}
+
+impl Pace for Steady {
+    fn pause(&mut self, failures: u32, again: bool) -> Option<Duration> {
+        (again || failures >= self.threshold).then_some(self.backoff)
+    }
+}
+
+impl Breaker {
+    /// Opens after `threshold` failures in a row, for `backoff`.
+    ///
+    /// # Errors
+    /// A threshold or backoff of zero, or a backoff of more than a day.
+    pub fn new(threshold: u32, backoff: Duration) -> Result<Self, ConfigError> {
+        Self::builder().threshold(threshold).backoff(backoff).build()
+    }
+
+    /// The same, setting by setting.
+    pub const fn builder() -> BreakerBuilder {
+        BreakerBuilder {
+            threshold: 5,
+            backoff: Duration::from_secs(1),
+            retry_after_limit: setting::RETRY_AFTER_LIMIT,
+        }
+    }
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self::builder().start()
+    }
+}
+
+impl<E: ?Sized> RetryStrategy<E> for Breaker {
+    fn proceed(&self, _event: &E, progress: &Progress) -> Verdict {
+        self.0.proceed(progress)
+    }
+
+    fn success(&self, _event: &E, progress: &Progress) {
+        if self.0.success(progress) {
+            tracing::info!("the breaker closes: the destination takes events again");
+        }
+    }
+
+    fn failure(&self, _event: &E, progress: &Progress) {
+        let Some(opened) = self.0.failure(progress) else { return };
+        let (failures, pause) = (opened.failures, opened.pause);
+        if opened.again {
+            tracing::debug!(failures, ?pause, "the probe failed: the breaker stays open");
+        } else {
+            tracing::warn!(failures, ?pause, "the breaker opens");
+        }
+    }
+
+    fn release(&self, _event: &E, progress: &Progress) {
+        self.0.release(progress);
+    }
+}
+
+/// Sets up a [`Breaker`].
+#[derive(Debug, Clone)]
+pub struct BreakerBuilder {
+    threshold: u32,
+    backoff: Duration,
+    retry_after_limit: Duration,
+}
+
+impl BreakerBuilder {
+    /// How many failures in a row open it; at least 1. Default: 5.
+    pub const fn threshold(mut self, failures: u32) -> Self {
+        self.threshold = failures;
+        self
+    }
+
+    /// How long it stays open; more than zero, at most a day. Default: 1 second.
+    pub const fn backoff(mut self, backoff: Duration) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// How much of a destination's wish to be left alone is granted, at most a day; none at zero.
+    /// Default: 1 hour.
+    pub const fn retry_after_limit(mut self, limit: Duration) -> Self {
+        self.retry_after_limit = limit;
+        self
+    }
+
+    /// The breaker.
+    ///
+    /// # Errors
+    /// A setting out of its bounds.
+    pub fn build(self) -> Result<Breaker, ConfigError> {
+        setting::at_least_one("threshold", self.threshold)?;
+        setting::more_than_zero("backoff", self.backoff)?;
+        setting::at_most("backoff", self.backoff, setting::LONGEST_PAUSE)?;
+        setting::at_most("retry_after_limit", self.retry_after_limit, setting::LONGEST_PAUSE)?;
+        Ok(self.start())
+    }
+
+    fn start(self) -> Breaker {
+        let pace = Steady { threshold: self.threshold, backoff: self.backoff };
+        Breaker(Circuit::new(pace, self.retry_after_limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::SinkError, testing::Write};
+    use std::time::Instant;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn breaker(threshold: u32) -> Breaker {
+        Breaker::new(threshold, 10 * SECOND).unwrap()
+    }
+
+    /// A write whose attempt opens `breaker` at 0 s.
+    fn opened(breaker: &Breaker, start: Instant) -> Write<'_, Breaker> {
+        let mut write = Write::new(breaker, start);
+        assert_eq!(write.ask(Duration::ZERO), Verdict::Go);
+        write.fail(Duration::ZERO);
+        write
+    }
+
+    #[test]
+    fn opens_after_so_many_failures_in_a_row() {
+        let breaker = breaker(3);
+        let start = Instant::now();
+        let mut write = Write::new(&breaker, start);
+        for failures in [2, 2, 3] {
+            for _ in 0..failures {
+                assert_eq!(write.ask(SECOND), Verdict::Go);
+                write.fail(SECOND);
+            }
+            if failures < 3 {
+                assert_eq!(write.ask(SECOND), Verdict::Go);
+                write.succeed();
+            }
+        }
+        assert_eq!(write.ask(SECOND), Verdict::Wait(10 * SECOND));
+    }
+
+    #[test]
+    fn a_failed_probe_opens_it_again_though_the_threshold_is_far() {
+        let breaker = breaker(5);
+        let mut write = Write::new(&breaker, Instant::now());
+        assert_eq!(write.ask(Duration::ZERO), Verdict::Go);
+        let busy = SinkError::unavailable("busy").with_retry_after(SECOND);
+        write.fail_with(Duration::ZERO, busy);
+        assert_eq!(write.ask(SECOND), Verdict::Probe);
+        write.fail(SECOND);
+        assert_eq!(write.ask(SECOND), Verdict::Wait(10 * SECOND));
+        assert_eq!(write.ask(11 * SECOND), Verdict::Probe);
+    }
+
+    #[test]
+    fn seed_17_a_backoff_lasts_as_long_as_was_said_when_it_began() {
+        let breaker = Breaker::new(1, Duration::from_hours(1)).unwrap();
+        let mut write = opened(&breaker, Instant::now());
+        for (passed, left) in [(0, 60), (20, 40), (20, 40), (59, 1)] {
+            let left = Verdict::Wait(Duration::from_mins(left));
+            assert_eq!(write.ask(Duration::from_mins(passed)), left);
+        }
+        assert_eq!(write.ask(Duration::from_hours(1)), Verdict::Probe);
+    }
+
+    #[test]
+    fn seed_18_one_of_a_hundred_waiting_writes_probes() {
+        let breaker = breaker(1);
+        let start = Instant::now();
+        opened(&breaker, start);
+        let mut writes: Vec<_> = (0..100).map(|_| Write::new(&breaker, start)).collect();
+        let mut verdicts =
+            |at: Duration| -> Vec<_> { writes.iter_mut().map(|write| write.ask(at)).collect() };
+        assert_eq!(verdicts(9 * SECOND), [Verdict::Wait(SECOND); 100]);
+        let probing = verdicts(10 * SECOND);
+        assert_eq!(probing[0], Verdict::Probe);
+        assert_eq!(probing[1..], [Verdict::Wait(10 * SECOND); 99]);
+
+        writes[0].fail(12 * SECOND);
+        assert_eq!(writes[7].ask(12 * SECOND), Verdict::Wait(10 * SECOND));
+        assert_eq!(writes[7].ask(22 * SECOND), Verdict::Probe);
+        writes[7].release();
+        assert_eq!(writes[8].ask(22 * SECOND), Verdict::Probe);
+        writes[8].succeed();
+        for write in &mut writes {
+            assert_eq!(write.ask(22 * SECOND), Verdict::Go);
+        }
+    }
+
+    #[test]
+    fn attempts_from_before_it_opened_change_nothing() {
+        let breaker = breaker(1);
+        let start = Instant::now();
+        let mut early: Vec<_> = (0..4).map(|_| Write::new(&breaker, start)).collect();
+        for write in &mut early {
+            assert_eq!(write.ask(Duration::ZERO), Verdict::Go);
+        }
+        let mut write = opened(&breaker, start);
+        early[0].fail(5 * SECOND);
+        early[1].succeed();
+        assert_eq!(write.ask(5 * SECOND), Verdict::Wait(5 * SECOND));
+        assert_eq!(write.ask(10 * SECOND), Verdict::Probe);
+        early[2].fail(10 * SECOND);
+        early[3].release();
+        assert_eq!(Write::new(&breaker, start).ask(10 * SECOND), Verdict::Wait(10 * SECOND));
+    }
+
+    #[test]
+    fn a_destination_that_asks_for_time_gets_it_at_once_up_to_a_limit() {
+        let start = Instant::now();
+        let asked = |wait| SinkError::unavailable("busy").with_retry_after(wait);
+        let opens_for = |wait| {
+            let breaker = breaker(5);
+            let mut write = Write::new(&breaker, start);
+            assert_eq!(write.ask(Duration::ZERO), Verdict::Go);
+            write.fail_with(Duration::ZERO, asked(wait));
+            write.ask(Duration::ZERO)
+        };
+        assert_eq!(opens_for(2 * SECOND), Verdict::Wait(2 * SECOND));
+        assert_eq!(opens_for(Duration::MAX), Verdict::Wait(Duration::from_hours(1)));
+        assert_eq!(opens_for(Duration::ZERO), Verdict::Go);
+
+        let breaker = breaker(1);
+        let mut late = [Write::new(&breaker, start), Write::new(&breaker, start)];
+        for write in &mut late {
+            assert_eq!(write.ask(Duration::ZERO), Verdict::Go);
+        }
+        let mut write = opened(&breaker, start);
+        late[0].fail_with(SECOND, asked(2 * SECOND));
+        assert_eq!(write.ask(SECOND), Verdict::Wait(9 * SECOND));
+        late[1].fail_with(SECOND, asked(11 * SECOND));
+        assert_eq!(write.ask(SECOND), Verdict::Wait(11 * SECOND));
+        assert_eq!(write.ask(12 * SECOND), Verdict::Probe);
+        write.fail_with(12 * SECOND, asked(30 * SECOND));
+        assert_eq!(write.ask(12 * SECOND), Verdict::Wait(30 * SECOND));
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let refused = |builder: BreakerBuilder| builder.build().unwrap_err().setting();
+        assert_eq!(refused(Breaker::builder().threshold(0)), "threshold");
+        assert_eq!(refused(Breaker::builder().backoff(Duration::ZERO)), "backoff");
+        assert_eq!(refused(Breaker::builder().backoff(Duration::MAX)), "backoff");
+        let limitless = Breaker::builder().retry_after_limit(Duration::MAX);
+        assert_eq!(refused(limitless), "retry_after_limit");
+    }
+}
