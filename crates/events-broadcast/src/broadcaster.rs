@@ -165,15 +165,15 @@ impl<E: Event + Clone> Broadcaster<E> {
     /// waited for.
     pub fn flush(&self) -> Closing<'_> {
         let shared = self.shared();
-        let outlets = shared.roster.outlets();
+        let accounts = shared.roster.accounts();
         let head = shared.feed.head();
         shared.feed.hurry();
         Closing::new(async move {
             // Most callers are neither inside a sink nor blocking a runtime.
             if isolate::is_inside_any() || clock::blocks_a_runtime() {
                 // Before any wait, since the others may depend on the one that would be for ever.
-                for (_, outlet) in &outlets {
-                    let at_once = clock::before(outlet.flush_to(head), ready(())).await;
+                for (_, account) in &accounts {
+                    let at_once = clock::before(account.flush_to(head), ready(())).await;
                     if let Some(Err(error)) = at_once
                         && error.kind() == ErrorKind::WouldDeadlock
                     {
@@ -184,8 +184,8 @@ impl<E: Event + Clone> Broadcaster<E> {
             let mut errors = Vec::new();
             // One after the other, which takes no longer, since all are under way: many that are
             // waited for at once would all be looked at whenever one is done.
-            for (_, outlet) in outlets {
-                errors.extend(outlet.flush_to(head).await.err());
+            for (_, account) in accounts {
+                errors.extend(account.flush_to(head).await.err());
             }
             SinkError::combine(errors).map_or(Ok(()), Err)
         })
@@ -216,8 +216,8 @@ impl<E: Event + Clone> Broadcaster<E> {
         tracing::warn!("the close ran into its deadline");
         self.abort();
         let shared = self.shared();
-        let live = shared.roster.outlets().into_iter().filter(|(_, outlet)| !outlet.has_ended());
-        let ends = live.map(|(_, outlet)| Closing::new(async move { outlet.end().await }));
+        let live = shared.roster.accounts().into_iter().filter(|(_, account)| !account.has_ended());
+        let ends = live.map(|(_, account)| Closing::new(async move { account.end().await }));
         // Their errors are in the result of the close.
         let _told_again = Closing::all(ends).await;
         let direct = clock::before(shared.direct.close(), clock::sleep(CLOSE_GRACE)).await;
@@ -234,10 +234,10 @@ impl<E: Event + Clone> Broadcaster<E> {
         let shared = self.shared();
         let direct = shared.direct.stats();
         let direct = direct.into_iter().map(|(id, stats)| SinkStats { id, name: None, stats });
-        let spawned = shared.roster.outlets().into_iter().map(|(id, outlet)| SinkStats {
+        let spawned = shared.roster.accounts().into_iter().map(|(id, account)| SinkStats {
             id,
-            name: Some(Arc::from(outlet.name())),
-            stats: outlet.stats(),
+            name: Some(Arc::from(account.name())),
+            stats: account.stats(),
         });
         let mut all: Vec<_> = direct.chain(spawned).collect();
         all.sort_by_key(|sink| sink.id);
@@ -313,8 +313,8 @@ impl<E: Event + Clone> Close for Broadcaster<E> {
         shared.direct.begin_close();
         shared.feed.close();
         shared.direct.abort();
-        for (_, outlet) in shared.roster.outlets() {
-            outlet.abort();
+        for (_, account) in shared.roster.accounts() {
+            account.abort();
         }
     }
 }

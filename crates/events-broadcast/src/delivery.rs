@@ -10,12 +10,12 @@ use crate::sink_id::SinkId;
 /// Dropping it changes nothing.
 pub struct Delivery<E> {
     id: SinkId,
-    outlet: Arc<Account<E>>,
+    account: Arc<Account<E>>,
 }
 
 impl<E: Event + Clone> Delivery<E> {
-    pub(crate) const fn new(id: SinkId, outlet: Arc<Account<E>>) -> Self {
-        Self { id, outlet }
+    pub(crate) const fn new(id: SinkId, account: Arc<Account<E>>) -> Self {
+        Self { id, account }
     }
 
     /// Names the sink in the broadcaster's [`stats`](crate::Broadcaster::stats).
@@ -25,17 +25,17 @@ impl<E: Event + Clone> Delivery<E> {
 
     /// The sink's name in traces, and that of its thread.
     pub fn name(&self) -> &str {
-        self.outlet.name()
+        self.account.name()
     }
 
     /// What became of the events since it joined.
     pub fn stats(&self) -> Stats {
-        self.outlet.stats()
+        self.account.stats()
     }
 
     /// A barrier: ends once every event written before is delivered, failed or dropped.
     pub fn flush(&self) -> Closing<'_> {
-        self.outlet.flush()
+        self.account.flush()
     }
 
     /// [`close`](Close::close), but at the end of `limit` what is left is given up: the sink is
@@ -44,24 +44,24 @@ impl<E: Event + Clone> Delivery<E> {
     ///
     /// The limit counts from now. It is kept by whoever waits for the [`Closing`].
     pub fn close_within(&self, limit: Duration) -> Closing<'_> {
-        self.outlet.close_within(limit)
+        self.account.close_within(limit)
     }
 }
 
 /// The sink leaves the broadcaster: it gets what was written before, then it is closed.
 impl<E: Event + Clone> Close for Delivery<E> {
     fn close(&self) -> Closing<'_> {
-        self.outlet.close()
+        self.account.close()
     }
 
     fn abort(&self) {
-        self.outlet.abort();
+        self.account.abort();
     }
 }
 
 impl<E> Clone for Delivery<E> {
     fn clone(&self) -> Self {
-        Self { id: self.id, outlet: Arc::clone(&self.outlet) }
+        Self { id: self.id, account: Arc::clone(&self.account) }
     }
 }
 
@@ -69,7 +69,7 @@ impl<E> fmt::Debug for Delivery<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
             .field("id", &self.id)
-            .field("outlet", &self.outlet)
+            .field("account", &self.account)
             .finish_non_exhaustive()
     }
 }

@@ -29,7 +29,7 @@ pub struct SinkStats {
 pub(crate) struct Roster<E>(Mutex<State<E>>);
 
 struct State<E> {
-    outlets: BTreeMap<SinkId, Arc<Account<E>>>,
+    accounts: BTreeMap<SinkId, Arc<Account<E>>>,
     /// How many of them have yet to end.
     live: usize,
     closing: bool,
@@ -41,7 +41,7 @@ struct State<E> {
 impl<E: Event + Clone> Roster<E> {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(State {
-            outlets: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             live: 0,
             closing: false,
             errors: Vec::new(),
@@ -49,10 +49,10 @@ impl<E: Event + Clone> Roster<E> {
         }))
     }
 
-    pub(crate) fn enter(&self, id: SinkId, outlet: Arc<Account<E>>) {
+    pub(crate) fn enter(&self, id: SinkId, account: Arc<Account<E>>) {
         let mut state = self.0.lock();
         state.live += 1;
-        state.outlets.insert(id, outlet);
+        state.accounts.insert(id, account);
     }
 
     /// The account of sink `id` has ended. Those that end before the close leave the roster.
@@ -63,7 +63,7 @@ impl<E: Event + Clone> Roster<E> {
         if state.closing {
             state.errors.extend(outcome.clone().err());
         } else {
-            left = state.outlets.remove(&id);
+            left = state.accounts.remove(&id);
         }
         let ending = if state.live == 0 { Some(state.ending.take()) } else { None };
         drop(state);
@@ -77,8 +77,8 @@ impl<E: Event + Clone> Roster<E> {
     }
 
     /// All of them.
-    pub(crate) fn outlets(&self) -> Vec<(SinkId, Arc<Account<E>>)> {
-        self.0.lock().outlets.iter().map(|(id, outlet)| (*id, Arc::clone(outlet))).collect()
+    pub(crate) fn accounts(&self) -> Vec<(SinkId, Arc<Account<E>>)> {
+        self.0.lock().accounts.iter().map(|(id, account)| (*id, Arc::clone(account))).collect()
     }
 
     /// Ends when all of them have.
@@ -93,10 +93,10 @@ impl<E: Event + Clone> Roster<E> {
         if !isolate::is_inside_any() && !clock::blocks_a_runtime() {
             return Ok(());
         }
-        let mut outlets = self.outlets().into_iter();
-        outlets.try_for_each(
-            |(_, outlet)| {
-                if outlet.has_ended() { Ok(()) } else { outlet.check_wait() }
+        let mut accounts = self.accounts().into_iter();
+        accounts.try_for_each(
+            |(_, account)| {
+                if account.has_ended() { Ok(()) } else { account.check_wait() }
             },
         )
     }
@@ -135,7 +135,7 @@ impl<E> fmt::Debug for Roster<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.0.lock();
         f.debug_struct("Roster")
-            .field("sinks", &state.outlets.len())
+            .field("sinks", &state.accounts.len())
             .field("live", &state.live)
             .finish_non_exhaustive()
     }

@@ -128,7 +128,7 @@ impl<E: Event + Clone> Subscriber<E> {
         let sink = Arc::new(sink);
         let groups = self.shared.groups.of(self.lag.bound()?, &runtime);
         let (delivery, worker) = self.build(Arc::clone(&sink) as _, Each(sink), true)?;
-        groups.spawn(worker.among(Arc::clone(&groups)));
+        groups.spawn(worker.with_groups(Arc::clone(&groups)));
         Ok(delivery)
     }
 
@@ -156,9 +156,9 @@ impl<E: Event + Clone> Subscriber<E> {
             cursor: Arc::new(Cursor::new(reader.at(), bound)),
             on_end: Some(Box::new(move |outcome| roster.ended(id, outcome))),
         };
-        let (outlet, worker) = Worker::new(reader, deliver, Linger::NONE, parts);
-        self.shared.roster.enter(id, Arc::clone(&outlet));
-        Ok((Delivery::new(id, outlet), worker))
+        let (account, worker) = Worker::new(reader, deliver, Linger::NONE, parts);
+        self.shared.roster.enter(id, Arc::clone(&account));
+        Ok((Delivery::new(id, account), worker))
     }
 }
 

@@ -286,14 +286,14 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
             on_end: Some(Box::new(move |result| ended.worker_ended(result))),
         };
         let deliver = Delivery::new(deliver, Arc::clone(&desk));
-        let (outlet, worker) = Worker::new(reader, deliver, linger, parts);
+        let (account, worker) = Worker::new(reader, deliver, linger, parts);
         let committer =
-            Committer::new(store, self.path.clone(), Arc::clone(&desk), Arc::clone(&outlet));
+            Committer::new(store, self.path.clone(), Arc::clone(&desk), Arc::clone(&account));
         thread::Builder::new()
             .name(format!("{}-disk", self.name))
             .spawn(move || committer.run())
             .map_err(|error| no_thread(&self.path, error))?;
-        Ok((DurableQueue::new(outlet, desk, self.path), worker))
+        Ok((DurableQueue::new(account, desk, self.path), worker))
     }
 
     fn check(&self) -> Result<Overflow, ConfigError> {

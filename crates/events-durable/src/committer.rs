@@ -36,7 +36,7 @@ pub(crate) struct Committer {
     store: Option<Store>,
     path: PathBuf,
     desk: Arc<Desk>,
-    outlet: Arc<Account<Row>>,
+    account: Arc<Account<Row>>,
 }
 
 impl Committer {
@@ -44,9 +44,9 @@ impl Committer {
         store: Store,
         path: PathBuf,
         desk: Arc<Desk>,
-        outlet: Arc<Account<Row>>,
+        account: Arc<Account<Row>>,
     ) -> Self {
-        Self { store: Some(store), path, desk, outlet }
+        Self { store: Some(store), path, desk, account }
     }
 
     pub(crate) fn run(mut self) {
@@ -69,7 +69,7 @@ impl Committer {
                 self.give_back(&store);
             }
             if close_feed {
-                self.outlet.begin_close();
+                self.account.begin_close();
             }
             match end {
                 Some(result) => {
@@ -182,7 +182,7 @@ impl Committer {
                 change.dropped += on_disk;
             }
             tracing::warn!(
-                queue = self.outlet.name(),
+                queue = self.account.name(),
                 count = in_window + on_disk,
                 "dropped the oldest events: the queue is full"
             );
@@ -227,13 +227,13 @@ impl Committer {
         });
         if let Err(error) = shrunk {
             // The room is still there to be used again.
-            tracing::warn!(queue = self.outlet.name(), %error, "the file could not be shrunk");
+            tracing::warn!(queue = self.account.name(), %error, "the file could not be shrunk");
         }
     }
 
     /// Gives loaded events to the worker.
     fn feed(&self, rows: Vec<Row>) {
-        let feed = self.outlet.feed();
+        let feed = self.account.feed();
         for row in rows {
             // A feed that is closed already keeps the event where it is: on the disk.
             let _ = feed.push(row);
@@ -245,7 +245,7 @@ impl Committer {
 
     /// What to tell of something that failed; a damaged file ends the queue.
     fn failed(&self, what: &str, error: rusqlite::Error) -> SinkError {
-        tracing::error!(queue = self.outlet.name(), %error, "a {what} failed");
+        tracing::error!(queue = self.account.name(), %error, "a {what} failed");
         let code = error.sqlite_error_code();
         let kind = match code {
             Some(ErrorCode::DiskFull) => ErrorKind::Full,
@@ -269,7 +269,7 @@ impl Committer {
         errors.extend(why);
         if let Err(error) = ended {
             // What the worker gave up is among what is kept.
-            let given_up = self.outlet.undelivered() > 0;
+            let given_up = self.account.undelivered() > 0;
             match error.errors() {
                 [] if given_up => {}
                 [_, rest @ ..] if given_up => errors.extend_from_slice(rest),
@@ -286,7 +286,7 @@ impl Drop for Committer {
         // In whatever way the thread ends, nobody waits for it any more.
         if std::thread::panicking() {
             self.desk.abort();
-            self.outlet.abort();
+            self.account.abort();
             self.desk.finish(&Err(SinkError::new(ErrorKind::Closed, "the committer has died")));
         }
     }

@@ -71,7 +71,7 @@ pub struct DurableQueue<E> {
 /// What all handles share; neither worker nor committer holds it, so that the last handle's drop is
 /// seen.
 struct Handle {
-    outlet: Arc<Account<Row>>,
+    account: Arc<Account<Row>>,
     desk: Arc<Desk>,
     path: PathBuf,
 }
@@ -122,8 +122,8 @@ impl<E: Event + DeserializeOwned> DurableQueue<E> {
 }
 
 impl<E> DurableQueue<E> {
-    pub(crate) fn new(outlet: Arc<Account<Row>>, desk: Arc<Desk>, path: PathBuf) -> Self {
-        Self { handle: Arc::new(Handle { outlet, desk, path }), event: PhantomData }
+    pub(crate) fn new(account: Arc<Account<Row>>, desk: Arc<Desk>, path: PathBuf) -> Self {
+        Self { handle: Arc::new(Handle { account, desk, path }), event: PhantomData }
     }
 
     /// A barrier: ends once every event accepted before is delivered, dropped or a dead letter,
@@ -131,8 +131,8 @@ impl<E> DurableQueue<E> {
     /// waited for.
     pub fn flush(&self) -> Closing<'_> {
         let slot = self.handle.desk.flush();
-        self.handle.outlet.feed().hurry();
-        Closing::new(answered(slot, &self.handle.outlet))
+        self.handle.account.feed().hurry();
+        Closing::new(answered(slot, &self.handle.account))
     }
 
     /// [`close`](Close::close), but at the end of `limit` the delivery stops: the sink is
@@ -152,7 +152,7 @@ impl<E> DurableQueue<E> {
             if let Some(outcome) = clock::before(handle.end(), deadline).await {
                 return outcome;
             }
-            tracing::warn!(queue = handle.outlet.name(), "the close ran into its deadline");
+            tracing::warn!(queue = handle.account.name(), "the close ran into its deadline");
             handle.abort();
             handle.end().await
         })
@@ -167,7 +167,7 @@ impl<E> DurableQueue<E> {
 
     /// The queue's name in traces, and that of its thread.
     pub fn name(&self) -> &str {
-        self.handle.outlet.name()
+        self.handle.account.name()
     }
 
     /// The file.
@@ -224,7 +224,7 @@ impl<E> DurableQueue<E> {
 
 impl<E: Serialize> DurableQueue<E> {
     async fn commit(&self, event: &E) -> Result<(), SinkError> {
-        let Handle { outlet, desk, .. } = &*self.handle;
+        let Handle { account, desk, .. } = &*self.handle;
         desk.lock().check_open()?;
         // The encoder's own words may be those of the event's `Serialize`, and quote it.
         let text = serde_json::to_string(event)
@@ -233,9 +233,9 @@ impl<E: Serialize> DurableQueue<E> {
             return Err(SinkError::rejected("the event is larger than SQLite takes"));
         }
         if let Some(waiting) = desk.offer(text.into())? {
-            return waiting.committed(outlet).await;
+            return waiting.committed(account).await;
         }
-        tracing::warn!(queue = outlet.name(), "dropped the newest event: the queue is full");
+        tracing::warn!(queue = account.name(), "dropped the newest event: the queue is full");
         Ok(())
     }
 }
@@ -267,13 +267,13 @@ impl<E> Close for DurableQueue<E> {
 impl Handle {
     fn abort(&self) {
         self.desk.abort();
-        self.outlet.abort();
+        self.account.abort();
     }
 
     /// How the worker and then the committer ended.
     async fn end(&self) -> Result<(), SinkError> {
-        match self.outlet.end().await {
-            Err(error) if !self.outlet.has_ended() => Err(error),
+        match self.account.end().await {
+            Err(error) if !self.account.has_ended() => Err(error),
             _ => self.desk.finished().await,
         }
     }

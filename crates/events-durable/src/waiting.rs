@@ -31,18 +31,18 @@ impl<'a> Waiting<'a> {
     }
 
     /// Waits for the commit, and for room no longer than the policy says.
-    pub(crate) async fn committed(mut self, outlet: &Account) -> Result<(), SinkError> {
+    pub(crate) async fn committed(mut self, account: &Account) -> Result<(), SinkError> {
         let mut timeout = match self.desk.policy.overflow {
             Overflow::BlockFor(timeout) if self.in_line => Some(clock::sleep(timeout)),
             _ => None,
         };
-        std::future::poll_fn(|cx| self.poll(cx, outlet, timeout.as_mut())).await
+        std::future::poll_fn(|cx| self.poll(cx, account, timeout.as_mut())).await
     }
 
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        outlet: &Account,
+        account: &Account,
         timeout: Option<&mut Sleep>,
     ) -> Poll<Result<(), SinkError>> {
         if let Poll::Ready(answer) = self.slot.poll(cx) {
@@ -50,7 +50,7 @@ impl<'a> Waiting<'a> {
             return Poll::Ready(answer.map(|_| ()));
         }
         if self.in_line {
-            let refused = match outlet.check_wait() {
+            let refused = match account.check_wait() {
                 Err(deadlock) => deadlock,
                 Ok(()) => match timeout.map(|timeout| pin!(timeout).poll(cx)) {
                     Some(Poll::Ready(())) => SinkError::full(),
@@ -77,10 +77,10 @@ impl Drop for Waiting<'_> {
 }
 
 /// Waits for an answer that depends on the worker.
-pub(crate) async fn answered(slot: Arc<Slot>, outlet: &Account) -> Result<(), SinkError> {
+pub(crate) async fn answered(slot: Arc<Slot>, account: &Account) -> Result<(), SinkError> {
     std::future::poll_fn(|cx| match slot.poll(cx) {
         Poll::Ready(answer) => Poll::Ready(answer.map(|_| ())),
-        Poll::Pending => match outlet.check_wait() {
+        Poll::Pending => match account.check_wait() {
             Ok(()) => Poll::Pending,
             Err(deadlock) => Poll::Ready(Err(deadlock)),
         },

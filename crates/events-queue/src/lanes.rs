@@ -31,7 +31,7 @@ pub(crate) struct Many<E> {
 }
 
 pub(crate) struct Lane<E> {
-    pub(crate) outlet: Arc<Account<E>>,
+    pub(crate) account: Arc<Account<E>>,
     pub(crate) cursor: Arc<Cursor>,
     pub(crate) capacity: u64,
 }
@@ -61,7 +61,7 @@ impl<E: Event + Clone> Lanes<E> {
     #[inline]
     pub(crate) fn of(&self, event: &E) -> &Arc<Account<E>> {
         match self {
-            Self::One(outlet) => outlet,
+            Self::One(account) => account,
             Self::Many(many) => many.of(event),
         }
     }
@@ -72,7 +72,7 @@ impl<E: Event + Clone> Lanes<E> {
             && let Route::Room(_) = many.route
         {
             for lane in &many.lanes {
-                match lane.outlet.feed().push(event) {
+                match lane.account.feed().push(event) {
                     Err(Refused::Full(back)) => event = back,
                     result => return result,
                 }
@@ -84,64 +84,64 @@ impl<E: Event + Clone> Lanes<E> {
     /// See [`Account::check_wait`]: from inside a sink no lane is waited for.
     pub(crate) fn check_wait(&self) -> Result<(), SinkError> {
         match self {
-            Self::One(outlet) => outlet.check_wait(),
-            Self::Many(many) => many.outlets().try_for_each(Account::check_wait),
+            Self::One(account) => account.check_wait(),
+            Self::Many(many) => many.accounts().try_for_each(Account::check_wait),
         }
     }
 
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::One(outlet) => outlet.name(),
-            Self::Many(many) => many.lanes[0].outlet.name(),
+            Self::One(account) => account.name(),
+            Self::Many(many) => many.lanes[0].account.name(),
         }
     }
 
     pub(crate) fn stats(&self) -> Stats {
         match self {
-            Self::One(outlet) => outlet.stats(),
-            Self::Many(many) => many.outlets().map(Account::stats).fold(Stats::default(), sum),
+            Self::One(account) => account.stats(),
+            Self::Many(many) => many.accounts().map(Account::stats).fold(Stats::default(), sum),
         }
     }
 
     pub(crate) fn flush(&self) -> Closing<'_> {
         match self {
-            Self::One(outlet) => outlet.flush(),
+            Self::One(account) => account.flush(),
             Self::Many(many) => many.all(Account::flush),
         }
     }
 
     pub(crate) fn begin_close(&self) {
         match self {
-            Self::One(outlet) => outlet.begin_close(),
-            Self::Many(many) => many.outlets().for_each(Account::begin_close),
+            Self::One(account) => account.begin_close(),
+            Self::Many(many) => many.accounts().for_each(Account::begin_close),
         }
     }
 
     pub(crate) fn close(&self) -> Closing<'_> {
         match self {
-            Self::One(outlet) => outlet.close(),
+            Self::One(account) => account.close(),
             Self::Many(many) => many.all(Account::close),
         }
     }
 
     pub(crate) fn close_within(&self, limit: Duration) -> Closing<'_> {
         match self {
-            Self::One(outlet) => outlet.close_within(limit),
+            Self::One(account) => account.close_within(limit),
             Self::Many(many) => many.close_within(limit),
         }
     }
 
     pub(crate) fn abort(&self) {
         match self {
-            Self::One(outlet) => outlet.abort(),
+            Self::One(account) => account.abort(),
             Self::Many(many) => many.abort(),
         }
     }
 }
 
 impl<E: Event + Clone> Many<E> {
-    fn outlets(&self) -> impl Iterator<Item = &Account<E>> {
-        self.lanes.iter().map(|lane| &*lane.outlet)
+    fn accounts(&self) -> impl Iterator<Item = &Account<E>> {
+        self.lanes.iter().map(|lane| &*lane.account)
     }
 
     fn of(&self, event: &E) -> &Arc<Account<E>> {
@@ -155,12 +155,12 @@ impl<E: Event + Clone> Many<E> {
                 by_turn.rev().max_by_key(|&index| self.lanes[index].room()).unwrap_or(first)
             }
         };
-        &self.lanes[index].outlet
+        &self.lanes[index].account
     }
 
     /// Does the same with every lane, and tells of all as one.
     fn all<'a>(&'a self, end: impl Fn(&'a Account<E>) -> Closing<'a>) -> Closing<'a> {
-        let closing = Closing::all(self.outlets().map(end).collect::<Vec<_>>());
+        let closing = Closing::all(self.accounts().map(end).collect::<Vec<_>>());
         Closing::new(async move { closing.await.map_err(|error| as_one(&error)) })
     }
 
@@ -172,7 +172,7 @@ impl<E: Event + Clone> Many<E> {
             if let Some(outcome) = clock::before(end, deadline).await {
                 return outcome;
             }
-            let queue = self.lanes[0].outlet.name();
+            let queue = self.lanes[0].account.name();
             tracing::warn!(queue, "the close ran into its deadline");
             self.abort();
             self.all(Account::close).await
@@ -180,15 +180,15 @@ impl<E: Event + Clone> Many<E> {
     }
 
     fn abort(&self) {
-        if self.outlets().all(Account::has_ended) {
+        if self.accounts().all(Account::has_ended) {
             return;
         }
         // The sink comes last: what it gives up would count as failed in a lane that did not know.
-        self.outlets().for_each(Account::abort);
+        self.accounts().for_each(Account::abort);
         let name = std::ptr::from_ref(self).addr();
         if let Err(panicked) = isolate::call(name, || self.sink.abort()) {
             let error = &panicked as &dyn Error;
-            let queue = self.lanes[0].outlet.name();
+            let queue = self.lanes[0].account.name();
             tracing::error!(queue, error, "the sink panicked when aborted");
         }
     }
@@ -196,7 +196,7 @@ impl<E: Event + Clone> Many<E> {
 
 impl<E> Lane<E> {
     fn room(&self) -> u64 {
-        let pending = self.outlet.feed().head().saturating_sub(self.cursor.reached());
+        let pending = self.account.feed().head().saturating_sub(self.cursor.reached());
         self.capacity.saturating_sub(pending)
     }
 }

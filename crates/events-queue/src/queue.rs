@@ -136,8 +136,8 @@ impl<E: Event + Clone> Queue<E> {
     /// Puts `event` into the queue, or at the end of the line for room.
     fn offer(&self, event: E) -> Result<Option<Ticket<E>>, SinkError> {
         let Handle { lanes, overflow } = &*self.handle;
-        let outlet = lanes.of(&event);
-        let pushed = match outlet.feed().push(event) {
+        let account = lanes.of(&event);
+        let pushed = match account.feed().push(event) {
             Err(Refused::Full(event)) => lanes.push_elsewhere(event),
             pushed => pushed,
         };
@@ -148,10 +148,10 @@ impl<E: Event + Clone> Queue<E> {
         };
         match overflow {
             Overflow::Block | Overflow::BlockFor(_) => {
-                outlet.feed().stand_in_line(event).map(Some).map_err(|_| SinkError::closed())
+                account.feed().wait_for_room(event).map(Some).map_err(|_| SinkError::closed())
             }
             Overflow::DropNewest => {
-                outlet.drop_unwritten();
+                account.drop_unwritten();
                 Ok(None)
             }
             _ => Err(SinkError::full()),
@@ -159,15 +159,15 @@ impl<E: Event + Clone> Queue<E> {
     }
 
     /// Waits in line, as long as the policy says.
-    async fn wait_for_room(&self, place: Ticket<E>) -> Result<(), SinkError> {
+    async fn wait_for_room(&self, ticket: Ticket<E>) -> Result<(), SinkError> {
         let Handle { lanes, overflow } = &*self.handle;
         let mut timeout: Option<Sleep> = match overflow {
             Overflow::BlockFor(timeout) => Some(clock::sleep(*timeout)),
             _ => None,
         };
-        let mut place = Some(place);
+        let mut ticket = Some(ticket);
         poll_fn(|cx| {
-            let Some(waiting) = &mut place else { return Poll::Ready(Ok(())) };
+            let Some(waiting) = &mut ticket else { return Poll::Ready(Ok(())) };
             if let Poll::Ready(result) = waiting.poll_admitted(cx) {
                 return Poll::Ready(result.map_err(SinkError::from));
             }
@@ -179,7 +179,7 @@ impl<E: Event + Clone> Queue<E> {
                 SinkError::full()
             };
             // The event may have been let in just now, and then all is well.
-            Poll::Ready(match place.take().map_or(Ok(()), Ticket::leave) {
+            Poll::Ready(match ticket.take().map_or(Ok(()), Ticket::cancel) {
                 Err(ErrorKind::Full) => Err(why),
                 left => left.map_err(SinkError::from),
             })
@@ -192,7 +192,7 @@ impl<E: Event + Clone> Sink<E> for Queue<E> {
     fn write(&self, event: &E) -> Result<(), SinkError> {
         match self.offer(event.clone())? {
             None => Ok(()),
-            Some(place) => block_on(self.wait_for_room(place)),
+            Some(ticket) => block_on(self.wait_for_room(ticket)),
         }
     }
 }
@@ -201,7 +201,7 @@ impl<E: Event + Clone> AsyncSink<E> for Queue<E> {
     async fn write(&self, event: &E) -> Result<(), SinkError> {
         match self.offer(event.clone())? {
             None => Ok(()),
-            Some(place) => self.wait_for_room(place).await,
+            Some(ticket) => self.wait_for_room(ticket).await,
         }
     }
 }

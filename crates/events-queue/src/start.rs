@@ -95,7 +95,7 @@ impl<E: Event + Clone, M> Builder<E, M> {
         let Some(Split { lanes, route, .. }) = split else {
             let draft = self.draft(self.capacity, overflow);
             let (lane, worker) = self.lane(draft, sink, deliver, driven_by_future);
-            return Ok((Queue::new(Lanes::One(lane.outlet), overflow), vec![worker]));
+            return Ok((Queue::new(Lanes::One(lane.account), overflow), vec![worker]));
         };
         let share = |lane| self.capacity.map(|all| all / lanes + usize::from(lane < all % lanes));
         let drafts: Vec<_> = (0..lanes).map(|lane| self.draft(share(lane), overflow)).collect();
@@ -150,8 +150,8 @@ impl<E: Event + Clone, M> Builder<E, M> {
             on_end: None,
         };
         let reader = feed.reader(cursor.bound());
-        let (outlet, worker) = Worker::new(reader, deliver, linger, parts);
-        (Lane { outlet, cursor, capacity: most as u64 }, worker)
+        let (account, worker) = Worker::new(reader, deliver, linger, parts);
+        (Lane { account, cursor, capacity: most as u64 }, worker)
     }
 
     fn check(&self) -> Result<Overflow, ConfigError> {

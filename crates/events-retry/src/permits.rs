@@ -29,7 +29,7 @@ pub(crate) struct Permits {
 struct State {
     limit: usize,
     in_flight: usize,
-    line: WaitQueue<()>,
+    wait_queue: WaitQueue<()>,
     /// How many writes went well since the limit last moved.
     went_well: usize,
     /// How often it was halved.
@@ -61,7 +61,7 @@ impl Permits {
         let state = State {
             limit: initial,
             in_flight: 0,
-            line: WaitQueue::new(),
+            wait_queue: WaitQueue::new(),
             went_well: 0,
             round: 0,
             end: None,
@@ -92,7 +92,7 @@ impl Permits {
     fn end(&self, end: End) {
         let mut state = self.state.lock();
         state.end = Some(end);
-        let waiting = state.line.clear();
+        let waiting = state.wait_queue.clear();
         drop(state);
         for ((), waker) in waiting {
             waker.wake();
@@ -102,7 +102,7 @@ impl Permits {
     pub(crate) fn stats(&self) -> LimitStats {
         let state = self.state.lock();
         let State { limit, in_flight, .. } = *state;
-        LimitStats { limit, in_flight, waiting: state.line.len() }
+        LimitStats { limit, in_flight, waiting: state.wait_queue.len() }
     }
 
     fn permit(&self, round: u64) -> Permit<'_> {
@@ -147,7 +147,7 @@ impl State {
     fn admit(&mut self) -> Vec<Waker> {
         let mut admitted = Vec::new();
         while self.in_flight < self.limit {
-            let Some(((), waker)) = self.line.admit() else { break };
+            let Some(((), waker)) = self.wait_queue.admit() else { break };
             self.in_flight += 1;
             admitted.push(waker);
         }
@@ -186,10 +186,10 @@ impl<'a> Future for Entry<'a> {
                     "this is called from inside a write that holds what it would wait for",
                 )));
             }
-            self.number = Some(state.line.join((), waker));
+            self.number = Some(state.wait_queue.enqueue((), waker));
             return Poll::Pending;
         };
-        let Poll::Ready(admitted) = state.line.poll(number, &mut waker) else {
+        let Poll::Ready(admitted) = state.wait_queue.poll(number, &mut waker) else {
             return Poll::Pending;
         };
         let (round, end) = (state.round, state.end);
@@ -209,8 +209,8 @@ impl Drop for Entry<'_> {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let mut state = self.permits.state.lock();
-        let left = state.line.leave(number);
-        let admitted = left.is_none() && state.line.was_admitted(number);
+        let left = state.wait_queue.cancel(number);
+        let admitted = left.is_none() && state.wait_queue.was_admitted(number);
         drop(state);
         drop(left);
         if admitted {

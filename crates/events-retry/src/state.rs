@@ -99,7 +99,7 @@ impl State {
     }
 
     fn all(&self, desk: &mut Desk) -> WakeList {
-        self.answers.attended();
+        self.answers.clear_notified();
         desk.waiting.take()
     }
 
@@ -140,7 +140,7 @@ impl Future for Wait<'_> {
         let Self { state, seen, limit, ticket, sleep } = &mut *self;
         let mut desk = state.desk.lock();
         let replaced = desk.waiting.register(ticket, cx.waker());
-        let changed = state.answers.call() != *seen || state.closed.check().is_err();
+        let changed = state.answers.notify() != *seen || state.closed.check().is_err();
         drop(desk);
         drop(replaced);
         if changed {

@@ -12,7 +12,7 @@ use crate::{
 /// let cursor = Cursor::new(0, None);
 /// cursor.settle(2);
 /// assert!(!cursor.publish(), "nobody wants attention");
-/// assert_eq!(cursor.call(), 2);
+/// assert_eq!(cursor.notify(), 2);
 /// cursor.settle(1);
 /// assert!(cursor.publish());
 /// ```
@@ -24,7 +24,7 @@ pub struct Cursor {
     /// Where the account ends: only what lies before is to be delivered.
     stop: AtomicU64,
     /// How far it has to come before it is to look after those who wait for that.
-    awaited: AtomicU64,
+    notify_at: AtomicU64,
     bound: Option<u64>,
 }
 
@@ -36,7 +36,7 @@ impl Cursor {
             published: Position::new(at),
             reached: AtomicU64::new(at),
             stop: AtomicU64::new(u64::MAX),
-            awaited: AtomicU64::new(u64::MAX),
+            notify_at: AtomicU64::new(u64::MAX),
             bound,
         }
     }
@@ -69,39 +69,39 @@ impl Cursor {
     #[inline]
     pub fn publish(&self) -> bool {
         let reached = self.reached();
-        let called = match reached.saturating_sub(self.published()) {
-            0 => self.published.is_called(),
+        let notified = match reached.saturating_sub(self.published()) {
+            0 => self.published.is_notified(),
             count => self.published.advance(count),
         };
-        called || reached >= self.awaited.load(Ordering::Relaxed)
+        notified || reached >= self.notify_at.load(Ordering::Relaxed)
     }
 
     /// Has itself looked after once it has come to `at`, and not before for that. Only the worker
     /// does, when it looks after those who wait.
-    pub fn await_at(&self, at: u64) {
-        self.awaited.store(at, Ordering::Relaxed);
+    pub fn notify_at(&self, at: u64) {
+        self.notify_at.store(at, Ordering::Relaxed);
     }
 
     /// Asks for attention, and says how many settled events had been published then.
-    pub fn call(&self) -> u64 {
-        self.published.call()
+    pub fn notify(&self) -> u64 {
+        self.published.notify()
     }
 
     /// Takes the wish for attention back.
-    pub fn attended(&self) {
-        self.published.attended();
+    pub fn clear_notified(&self) {
+        self.published.clear_notified();
     }
 
     /// Whether somebody wants attention.
     #[inline]
-    pub fn is_called(&self) -> bool {
-        self.is_called_at(self.reached())
+    pub fn is_notified(&self) -> bool {
+        self.is_notified_at(self.reached())
     }
 
     /// The same, asked by the worker, who knows that it stands at `at`.
     #[inline]
-    pub fn is_called_at(&self, at: u64) -> bool {
-        self.published.is_called() || at >= self.awaited.load(Ordering::Relaxed)
+    pub fn is_notified_at(&self, at: u64) -> bool {
+        self.published.is_notified() || at >= self.notify_at.load(Ordering::Relaxed)
     }
 
     /// Where the account ends.

@@ -41,7 +41,7 @@ type Spawn<E, D> = Box<dyn Fn(Worker<E, D>) + Send + Sync>;
 /// A worker that others may join.
 pub(crate) struct Group<E: Event + Clone, D> {
     /// Where its worker sits, and is told that others have joined.
-    seat: Arc<WorkerHandle<E>>,
+    handle: Arc<WorkerHandle<E>>,
     arrivals: Mutex<Vec<Member<E, D>>>,
 }
 
@@ -58,12 +58,12 @@ impl<E: Event + Clone, D> Groups<E, D> {
     }
 
     /// There is one more sink.
-    pub(crate) fn enter(&self) {
+    pub(crate) fn add_sink(&self) {
         self.size.fetch_add(1, Ordering::Relaxed);
     }
 
     /// There are `count` sinks less.
-    pub(crate) fn leave(&self, count: usize) {
+    pub(crate) fn remove_sinks(&self, count: usize) {
         self.size.fetch_sub(count, Ordering::Relaxed);
     }
 
@@ -86,12 +86,12 @@ impl<E: Event + Clone, D> Groups<E, D> {
     }
 
     /// Moves `members`, who have run dry at `at`, to a group that has too. Without one, or if they
-    /// are many themselves, `own` or else a new group at `seat` becomes one to join; it is returned.
+    /// are many themselves, `own` or else a new group at `handle` becomes one to join; it is returned.
     pub(crate) fn join(
         &self,
         members: &mut Vec<Member<E, D>>,
         own: Option<Arc<Group<E, D>>>,
-        seat: &Arc<WorkerHandle<E>>,
+        handle: &Arc<WorkerHandle<E>>,
         at: u64,
     ) -> Option<Arc<Group<E, D>>> {
         let mut open = self.open.lock();
@@ -101,22 +101,23 @@ impl<E: Event + Clone, D> Groups<E, D> {
                 continue;
             }
             let mut arrivals = group.arrivals.lock();
-            if group.seat.let_join(at) {
+            if group.handle.try_join(at) {
                 // All of them are to sit there before its worker can move one elsewhere.
-                let called = members.iter().filter(|member| member.sit(&group.seat)).count() > 0;
+                let notified =
+                    members.iter().filter(|member| member.attach(&group.handle)).count() > 0;
                 arrivals.append(members);
                 drop(arrivals);
-                let seat = called.then(|| Arc::clone(&group.seat));
+                let handle = notified.then(|| Arc::clone(&group.handle));
                 open.retain(|group| own.as_ref().is_none_or(|own| !Arc::ptr_eq(own, group)));
                 self.count.store(open.len(), Ordering::Relaxed);
                 drop(open);
-                seat.inspect(|seat| seat.call());
+                handle.inspect(|handle| handle.notify());
                 return None;
             }
         }
         Some(own.unwrap_or_else(|| {
             let arrivals = Mutex::new(Vec::new());
-            let group = Arc::new(Group { seat: Arc::clone(seat), arrivals });
+            let group = Arc::new(Group { handle: Arc::clone(handle), arrivals });
             open.push(Arc::clone(&group));
             self.count.store(open.len(), Ordering::Relaxed);
             group
@@ -135,7 +136,7 @@ impl<E: Event + Clone, D> Groups<E, D> {
 
 impl<E: Event + Clone, D> Group<E, D> {
     /// Takes in those who have joined.
-    pub(crate) fn welcome(&self, members: &mut Arc<Vec<Member<E, D>>>)
+    pub(crate) fn take_arrivals(&self, members: &mut Arc<Vec<Member<E, D>>>)
     where
         D: Clone,
     {

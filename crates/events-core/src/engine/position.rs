@@ -30,18 +30,18 @@ impl Position {
     }
 
     /// Raises the flag and says how many had been settled then.
-    pub fn call(&self) -> u64 {
+    pub fn notify(&self) -> u64 {
         self.0.fetch_or(FLAG, Ordering::AcqRel) >> 1
     }
 
     /// Takes the flag down.
-    pub fn attended(&self) {
+    pub fn clear_notified(&self) {
         self.0.fetch_and(!FLAG, Ordering::AcqRel);
     }
 
     /// Whether the flag is up.
     #[inline]
-    pub fn is_called(&self) -> bool {
+    pub fn is_notified(&self) -> bool {
         self.0.load(Ordering::Acquire) & FLAG != 0
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 
 /// Where a worker sits: the chunk it holds, how to get its attention, and whether others may join.
 ///
-/// Shared by the worker with the [outlets](crate::engine::Account) of all sinks that it delivers to, so that
+/// Shared by the worker with the [accounts](crate::engine::Account) of all sinks that it delivers to, so that
 /// going to sleep and waking up costs the same however many they are; and all of it under one lock,
 /// so that each costs no more than that.
 pub(crate) struct WorkerHandle<E>(Mutex<State<E>>);
@@ -17,10 +17,10 @@ struct State<E> {
     current: Option<Arc<Chunk<E>>>,
     worker: Option<Waker>,
     /// Somebody called since the worker last looked.
-    called: bool,
+    notified: bool,
     /// The sequence number at which the worker of a [group](crate::engine::Groups) has run dry; `None` while
     /// it delivers.
-    dry_at: Option<u64>,
+    idle_at: Option<u64>,
     /// Others have joined the worker since it last looked.
     joined: bool,
 }
@@ -30,8 +30,8 @@ impl<E> WorkerHandle<E> {
         Self(Mutex::new(State {
             current,
             worker: None,
-            called: false,
-            dry_at: None,
+            notified: false,
+            idle_at: None,
             joined: false,
         }))
     }
@@ -46,50 +46,50 @@ impl<E> WorkerHandle<E> {
     }
 
     /// The worker delivers `chunk` now, no more the one that is returned. With it: whether others
-    /// have [joined](Self::let_join).
-    pub(crate) fn enter(&self, chunk: &Arc<Chunk<E>>) -> (Option<Arc<Chunk<E>>>, bool) {
+    /// have [joined](Self::try_join).
+    pub(crate) fn hold(&self, chunk: &Arc<Chunk<E>>) -> (Option<Arc<Chunk<E>>>, bool) {
         let mut state = self.0.lock();
         let before = state.current.replace(Arc::clone(chunk));
-        (before, state.go_on())
+        (before, state.resume())
     }
 
     /// The worker goes on, without a chunk.
-    pub(crate) fn go_on(&self) {
-        self.0.lock().go_on();
+    pub(crate) fn resume(&self) {
+        self.0.lock().resume();
     }
 
     /// The worker has delivered what it held and is about to sleep; if others may join, they are
-    /// to have come as far as `dry_at`. False if it was called: then it is to look after its outlets
+    /// to have come as far as `idle_at`. False if it was called: then it is to look after its accounts
     /// instead.
-    pub(crate) fn rest(&self, waker: &Waker, dry_at: Option<u64>) -> bool {
+    pub(crate) fn sleep(&self, waker: &Waker, idle_at: Option<u64>) -> bool {
         let mut state = self.0.lock();
         let before = state.current.take();
-        let called = std::mem::replace(&mut state.called, false);
-        state.dry_at = dry_at.filter(|_| !called);
-        let old = if called { None } else { state.hear(waker) };
+        let notified = std::mem::replace(&mut state.notified, false);
+        state.idle_at = idle_at.filter(|_| !notified);
+        let old = if notified { None } else { state.register(waker) };
         drop(state);
         drop((before, old));
-        !called
+        !notified
     }
 
     /// Whether those who have run dry at `at` may join, which the worker is to hear of then.
-    pub(crate) fn let_join(&self, at: u64) -> bool {
+    pub(crate) fn try_join(&self, at: u64) -> bool {
         let mut state = self.0.lock();
-        let may_join = state.dry_at == Some(at);
+        let may_join = state.idle_at == Some(at);
         state.joined |= may_join;
         may_join
     }
 
     /// The worker sleeps inside a sink and is woken when somebody calls.
-    pub(crate) fn hear(&self, waker: &Waker) {
-        let old = self.0.lock().hear(waker);
+    pub(crate) fn register(&self, waker: &Waker) {
+        let old = self.0.lock().register(waker);
         drop(old);
     }
 
-    /// Asks the worker to look after its outlets.
-    pub(crate) fn call(&self) {
+    /// Asks the worker to look after its accounts.
+    pub(crate) fn notify(&self) {
         let mut state = self.0.lock();
-        state.called = true;
+        state.notified = true;
         let worker = state.worker.take();
         drop(state);
         worker.into_iter().for_each(Waker::wake);
@@ -98,14 +98,14 @@ impl<E> WorkerHandle<E> {
 
 impl<E> State<E> {
     /// Nobody joins any more until the worker has run dry again. True if somebody has.
-    fn go_on(&mut self) -> bool {
-        self.dry_at = None;
+    fn resume(&mut self) -> bool {
+        self.idle_at = None;
         std::mem::replace(&mut self.joined, false)
     }
 
     /// The waker it replaces is the caller's to drop, outside the lock: it may be the last to hold
     /// a task, and all that the task holds.
-    fn hear(&mut self, waker: &Waker) -> Option<Waker> {
+    fn register(&mut self, waker: &Waker) -> Option<Waker> {
         if self.worker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return None;
         }

@@ -62,7 +62,7 @@ type SeenWorker = Worker<u64, Each<Arc<Seen>>>;
 struct Model {
     feed: Arc<Feed<u64>>,
     sinks: [Arc<Seen>; 2],
-    outlets: [Arc<Account<u64>>; 2],
+    accounts: [Arc<Account<u64>>; 2],
     workers: [SeenWorker; 2],
 }
 
@@ -85,10 +85,10 @@ impl Model {
                 on_end: None,
             };
             let deliver = Each(Arc::clone(sink));
-            let (outlet, worker) = Worker::new(reader, deliver, Linger::NONE, parts);
-            (outlet, worker.among(Arc::clone(&groups)))
+            let (account, worker) = Worker::new(reader, deliver, Linger::NONE, parts);
+            (account, worker.with_groups(Arc::clone(&groups)))
         });
-        Self { feed, sinks, outlets: [one.0, two.0], workers: [one.1, two.1] }
+        Self { feed, sinks, accounts: [one.0, two.0], workers: [one.1, two.1] }
     }
 }
 
@@ -98,7 +98,7 @@ fn run(worker: SeenWorker) -> JoinHandle<()> {
 
 /// Writes, closes the first sink alone, writes again and closes both.
 fn two_join(waits: bool) {
-    let Model { feed, sinks: [one, two], outlets: [closed, stays], workers } = Model::new(waits);
+    let Model { feed, sinks: [one, two], accounts: [closed, stays], workers } = Model::new(waits);
     let workers = workers.map(run);
     feed.push(0).unwrap();
     closed.close().wait().unwrap();
@@ -128,7 +128,7 @@ fn two_join_and_one_that_waits_leaves_the_other_to_go_on() {
 #[test]
 fn two_part_while_one_is_closed() {
     check(3, || {
-        let Model { feed, sinks: [one, two], outlets: [stays, closed], workers: [first, second] } =
+        let Model { feed, sinks: [one, two], accounts: [stays, closed], workers: [first, second] } =
             Model::new(false);
         // The first waits to be joined, and the second joins it.
         let mut cx = Context::from_waker(Waker::noop());

@@ -34,9 +34,9 @@ fn full() -> (Arc<Feed<u64>>, thread::JoinHandle<Vec<u64>>) {
             reader.advance_to(chunk.end());
             cursor.settle(count);
             if cursor.publish() {
-                cursor.attended();
+                cursor.clear_notified();
                 if reader.feed().admit() {
-                    cursor.call();
+                    cursor.notify();
                 }
             }
         }
@@ -48,8 +48,8 @@ fn full() -> (Arc<Feed<u64>>, thread::JoinHandle<Vec<u64>>) {
 /// Waits for room, if there is none.
 fn write(feed: &Arc<Feed<u64>>, event: u64) {
     if let Err(Refused::Full(event)) = feed.push(event) {
-        let mut place = feed.stand_in_line(event).unwrap();
-        block_on(poll_fn(|cx| place.poll_admitted(cx))).unwrap();
+        let mut ticket = feed.wait_for_room(event).unwrap();
+        block_on(poll_fn(|cx| ticket.poll_admitted(cx))).unwrap();
     }
 }
 
@@ -60,9 +60,9 @@ fn a_writer_gets_the_room_that_another_does_not_want_any_more() {
         let other = Arc::clone(&feed);
         let leaver = thread::spawn(move || {
             let Err(Refused::Full(event)) = other.push(1) else { return true };
-            let mut place = other.stand_in_line(event).unwrap();
-            let polled = place.poll_admitted(&mut Context::from_waker(Waker::noop()));
-            polled.is_ready() || place.leave().is_ok()
+            let mut ticket = other.wait_for_room(event).unwrap();
+            let polled = ticket.poll_admitted(&mut Context::from_waker(Waker::noop()));
+            polled.is_ready() || ticket.cancel().is_ok()
         });
         write(&feed, 2);
         let was_in = leaver.join().unwrap();
@@ -81,9 +81,9 @@ fn a_close_sends_away_who_was_not_let_in() {
         let closer = thread::spawn(move || other.close());
         let result = feed.push(1).or_else(|refused| match refused {
             Refused::Closed(_) => Err(ErrorKind::Closed),
-            Refused::Full(event) => match feed.stand_in_line(event) {
+            Refused::Full(event) => match feed.wait_for_room(event) {
                 Err(_) => Err(ErrorKind::Closed),
-                Ok(mut place) => block_on(poll_fn(|cx| place.poll_admitted(cx))),
+                Ok(mut ticket) => block_on(poll_fn(|cx| ticket.poll_admitted(cx))),
             },
         });
         closer.join().unwrap();

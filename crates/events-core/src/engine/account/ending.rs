@@ -22,16 +22,16 @@ const GRACE: Duration = Duration::from_millis(100);
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 impl<E: Event + Clone> Account<E> {
-    /// Whether waiting for this outlet, here and in this poll, would wait for ever.
+    /// Whether waiting for this account, here and in this poll, would wait for ever.
     ///
     /// # Errors
     /// `WouldDeadlock`, which says why.
     pub fn check_wait(&self) -> Result<(), SinkError> {
-        self.check_wait_at(&self.seat())
+        self.check_wait_at(&self.worker())
     }
 
-    fn check_wait_at(&self, seat: &WorkerHandle<E>) -> Result<(), SinkError> {
-        if isolate::is_inside(seat.id()) {
+    fn check_wait_at(&self, worker: &WorkerHandle<E>) -> Result<(), SinkError> {
+        if isolate::is_inside(worker.id()) {
             return Err(SinkError::would_deadlock(
                 "this is called from inside a sink that the same worker delivers to; \
                  close or flush without waiting, or wait elsewhere",
@@ -73,21 +73,22 @@ impl<E: Event + Clone> Account<E> {
             if let Some(outcome) = &state.outcome {
                 return Poll::Ready(Some(outcome.clone()));
             }
-            let done =
-                |state: &State<E>| self.parts.cursor.reached() >= target && state.handing_over == 0;
+            let done = |state: &State<E>| {
+                self.parts.cursor.reached() >= target && state.writing_dead_letters == 0
+            };
             if done(&state) {
                 return Poll::Ready(Some(Ok(())));
             }
             if state.aborted {
                 return Poll::Ready(None);
             }
-            if let Err(error) = self.check_wait_at(&state.seat) {
+            if let Err(error) = self.check_wait_at(&state.worker) {
                 return Poll::Ready(Some(Err(error)));
             }
             state.flush_at = state.flush_at.min(target);
             let replaced = sleeper.register(&mut state, cx);
             // The worker may have come that far before it could see the flag.
-            self.parts.cursor.call();
+            self.parts.cursor.notify();
             let is_done = done(&state);
             drop(state);
             drop(replaced);
@@ -126,7 +127,7 @@ impl<E: Event + Clone> Account<E> {
             // Under the lock, so that it agrees with what the account says.
             self.parts.cursor.stop_at(self.feed.head());
             drop(state);
-            self.call();
+            self.notify();
         }
     }
 
@@ -138,22 +139,22 @@ impl<E: Event + Clone> Account<E> {
         }
         state.aborted = true;
         let waiting = state.waiting.take();
-        let seat = Arc::clone(&state.seat);
+        let worker = Arc::clone(&state.worker);
         drop(state);
         // Afterwards, or a worker that has nothing to do could end before the sink is told.
         self.begin_close();
-        if let Err(panicked) = isolate::call(seat.id(), || self.parts.sink.abort()) {
+        if let Err(panicked) = isolate::call(worker.id(), || self.parts.sink.abort()) {
             let error = &panicked as &dyn std::error::Error;
             tracing::error!(queue = self.name(), error, "the sink panicked when aborted");
         }
         waiting.wake();
-        self.call();
+        self.notify();
     }
 
-    /// Has the worker look after this outlet, even if it sleeps.
-    fn call(&self) {
-        self.parts.cursor.call();
-        self.seat().call();
+    /// Has the worker look after this account, even if it sleeps.
+    fn notify(&self) {
+        self.parts.cursor.notify();
+        self.worker().notify();
     }
 
     /// The end of the worker, or of the patience with it.
@@ -163,14 +164,14 @@ impl<E: Event + Clone> Account<E> {
         }
         self.give_up_rest("the sink did not answer before the deadline");
         // The worker may be stuck inside the sink, so the sink is closed from here.
-        let closing = isolate::close(self.seat().id(), &*self.parts.sink);
+        let closing = isolate::close(self.worker().id(), &*self.parts.sink);
         let closed = clock::before(closing, clock::sleep(CLOSE_GRACE)).await;
         let closed = closed.unwrap_or_else(|| {
             Err(SinkError::new(ErrorKind::Unavailable, "the sink did not close in time"))
         });
         self.finish(closed.err());
         // The worker may still wait for the sink: it is to stop.
-        self.call();
+        self.notify();
         self.outcome().await
     }
 
@@ -182,7 +183,7 @@ impl<E: Event + Clone> Account<E> {
             if let Some(outcome) = &state.outcome {
                 return Poll::Ready(outcome.clone());
             }
-            if let Err(error) = self.check_wait_at(&state.seat) {
+            if let Err(error) = self.check_wait_at(&state.worker) {
                 return Poll::Ready(Err(error));
             }
             let replaced = sleeper.register(&mut state, cx);
@@ -208,8 +209,8 @@ impl<E: Event + Clone> Account<E> {
     /// Whether a closer has ended the account while the worker waits inside the sink. Otherwise the
     /// worker is woken when that happens.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // In this order: whoever ends the account calls at the seat afterwards.
-        self.seat().hear(cx.waker());
+        // In this order: whoever ends the account calls at the worker afterwards.
+        self.worker().register(cx.waker());
         if self.has_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -217,16 +218,16 @@ impl<E: Event + Clone> Account<E> {
     /// Afterwards the worker's answers are ignored.
     pub(crate) fn give_up_rest(&self, why: &'static str) {
         let mut state = self.state.lock();
-        if state.taken.is_some() {
+        if state.settled_at_end.is_some() {
             return;
         }
         if self.parts.cursor.reached() >= self.end_of_account() {
-            state.taken = Some(self.parts.cursor.reached());
+            state.settled_at_end = Some(self.parts.cursor.reached());
             return;
         }
         let rest = self.rest(&state);
         let count = rest.count();
-        let failed = state.gone.is_some() && !self.parts.disconnect;
+        let failed = state.stopped_by.is_some() && !self.parts.disconnect;
         if failed {
             state.failed += count;
         } else {
@@ -237,20 +238,23 @@ impl<E: Event + Clone> Account<E> {
             state.undelivered += count;
         }
         state.skipped += rest.end - rest.reached - count;
-        state.taken = Some(rest.end);
-        state.handing_over += 1;
-        let error = state.gone.clone();
+        state.settled_at_end = Some(rest.end);
+        state.writing_dead_letters += 1;
+        let error = state.stopped_by.clone();
         let error = error.unwrap_or_else(|| SinkError::new(ErrorKind::Undelivered, why));
         let waiting = state.waiting.take();
         drop(state);
         for (chunk, from, to) in rest.parts {
             if from < to {
-                self.hand_over(&failures(&chunk.from(from)[..(to - from) as usize], &error));
+                self.write_dead_letters(&failures(
+                    &chunk.from(from)[..(to - from) as usize],
+                    &error,
+                ));
             }
         }
-        self.handed_over();
+        self.dead_letters_written();
         waiting.wake();
-        self.call();
+        self.notify();
     }
 
     /// Where the account ends, or would if it ended now.
@@ -262,9 +266,9 @@ impl<E: Event + Clone> Account<E> {
     fn rest(&self, state: &State<E>) -> Rest<E> {
         let end = self.end_of_account();
         // In this order, since a worker that is not stuck after all moves on meanwhile: a chunk that
-        // it takes from the log now is found in `log`, one that it had before at its seat.
+        // it takes from the log now is found in `log`, one that it had before at its worker.
         let log = self.feed.from(self.parts.cursor.reached());
-        let current = state.seat.current();
+        let current = state.worker.current();
         let reached = self.parts.cursor.reached();
         let end = end.max(reached);
         // What the sink holds is no part of the lag.
@@ -288,10 +292,10 @@ impl<E: Event + Clone> Account<E> {
     }
 
     /// One of those who hand events over is done; the last one ends what has waited for it.
-    pub(super) fn handed_over(&self) {
+    pub(super) fn dead_letters_written(&self) {
         let mut state = self.state.lock();
-        state.handing_over -= 1;
-        let finishing = if state.handing_over == 0 { state.finishing.take() } else { None };
+        state.writing_dead_letters -= 1;
+        let finishing = if state.writing_dead_letters == 0 { state.finishing.take() } else { None };
         drop(state);
         if let Some(closed) = finishing {
             self.finish(closed.err());
@@ -301,7 +305,7 @@ impl<E: Event + Clone> Account<E> {
     /// Records the end, the first time it is called, and tells everybody.
     pub(crate) fn finish(&self, close_error: Option<SinkError>) {
         let mut state = self.state.lock();
-        if state.handing_over > 0 {
+        if state.writing_dead_letters > 0 {
             // Nobody is told of the end before every dead letter is where it belongs.
             state.finishing.get_or_insert(close_error.map_or(Ok(()), Err));
             return;
@@ -311,7 +315,7 @@ impl<E: Event + Clone> Account<E> {
         }
         let undelivered =
             (state.undelivered > 0).then(|| SinkError::undelivered_events(state.undelivered));
-        let gone = state.gone.clone();
+        let gone = state.stopped_by.clone();
         let error = SinkError::combine([undelivered, gone, close_error].into_iter().flatten());
         drop(state);
         let outcome = error.map_or(Ok(()), Err);
@@ -337,9 +341,9 @@ impl<E: Event + Clone> Account<E> {
         self.begin_close();
         self.give_up_rest("the worker was dropped");
         // Begins the close; there is nobody left to wait for it.
-        let begun = isolate::call(self.seat().id(), || drop(self.parts.sink.close()));
+        let in_hand = isolate::call(self.worker().id(), || drop(self.parts.sink.close()));
         let dropped = SinkError::new(ErrorKind::Closed, "the worker was dropped");
-        self.finish(SinkError::combine([dropped].into_iter().chain(begun.err())));
+        self.finish(SinkError::combine([dropped].into_iter().chain(in_hand.err())));
     }
 }
 
@@ -366,15 +370,15 @@ impl<E> Rest<E> {
     }
 }
 
-/// A place among those who wait for an outlet, left when dropped.
+/// A place among those who wait for an account, left when dropped.
 struct Sleeper<'a, E> {
-    outlet: &'a Account<E>,
+    account: &'a Account<E>,
     ticket: Option<WakerKey>,
 }
 
 impl<'a, E> Sleeper<'a, E> {
-    const fn new(outlet: &'a Account<E>) -> Self {
-        Self { outlet, ticket: None }
+    const fn new(account: &'a Account<E>) -> Self {
+        Self { account, ticket: None }
     }
 
     fn register(&mut self, state: &mut State<E>, cx: &Context<'_>) -> Option<Waker> {
@@ -385,7 +389,7 @@ impl<'a, E> Sleeper<'a, E> {
 impl<E> Drop for Sleeper<'_, E> {
     fn drop(&mut self) {
         if self.ticket.is_some() {
-            let mut state = self.outlet.state.lock();
+            let mut state = self.account.state.lock();
             let left = state.waiting.cancel(&mut self.ticket);
             drop(state);
             drop(left);

@@ -47,18 +47,18 @@ struct State<E> {
     /// Events not delivered since the abort: what the close will tell.
     undelivered: u64,
     /// Where its worker sits.
-    seat: Arc<WorkerHandle<E>>,
+    worker: Arc<WorkerHandle<E>>,
     /// The lowest cursor that a flush waits for.
     flush_at: u64,
     /// How many of those who settle events are still handing them to the dead letter.
-    handing_over: u64,
+    writing_dead_letters: u64,
     /// How the sink closed, if it did so before all was handed over.
     finishing: Option<Result<(), SinkError>>,
     aborted: bool,
     /// Why nothing more is delivered: the destination is closed, or lagged too far.
-    gone: Option<SinkError>,
+    stopped_by: Option<SinkError>,
     /// How many events are settled, once whoever ends the account has settled the rest.
-    taken: Option<u64>,
+    settled_at_end: Option<u64>,
     /// Whether the result is being told.
     finished: bool,
     outcome: Option<Result<(), SinkError>>,
@@ -102,11 +102,11 @@ pub struct AccountConfig<E> {
 pub type OnEnd = Box<dyn Fn(&Result<(), SinkError>) + Send + Sync>;
 
 impl<E> Account<E> {
-    /// The outlet for `reader`, from where it stands, with a worker at `seat`.
+    /// The account for `reader`, from where it stands, with a worker at `worker`.
     pub(crate) fn new(
         reader: &Reader<E>,
         parts: AccountConfig<E>,
-        seat: Arc<WorkerHandle<E>>,
+        worker: Arc<WorkerHandle<E>>,
     ) -> Self {
         Self {
             feed: Arc::clone(reader.feed()),
@@ -118,13 +118,13 @@ impl<E> Account<E> {
                 unwritten: 0,
                 abandoned: 0,
                 undelivered: 0,
-                seat,
+                worker,
                 flush_at: u64::MAX,
-                handing_over: 0,
+                writing_dead_letters: 0,
                 finishing: None,
                 aborted: false,
-                gone: None,
-                taken: None,
+                stopped_by: None,
+                settled_at_end: None,
                 finished: false,
                 outcome: None,
                 waiting: WakerSet::new(),
@@ -148,12 +148,12 @@ impl<E> Account<E> {
         let current;
         let cursor = &*self.parts.cursor;
         let state = self.state.lock();
-        let settled = state.taken.unwrap_or_else(|| cursor.reached());
+        let settled = state.settled_at_end.unwrap_or_else(|| cursor.reached());
         // Read after what is settled, so that it cannot lie before.
         let end = self.feed.head().min(cursor.stop()).max(settled);
         let mut pending = end - settled;
         let mut overflow = state.skipped;
-        current = state.seat.current();
+        current = state.worker.current();
         let current = current.as_ref().filter(|chunk| chunk.end() > settled);
         // What the worker will skip as soon as it looks, is dropped already.
         if let Some(bound) = cursor.bound() {
@@ -195,7 +195,7 @@ impl<E: Event> Account<E> {
 
 impl<E> State<E> {
     fn flow(&self) -> Flow {
-        if self.aborted || self.gone.is_some() || self.taken.is_some() {
+        if self.aborted || self.stopped_by.is_some() || self.settled_at_end.is_some() {
             Flow::Stop
         } else {
             Flow::Go

@@ -72,18 +72,18 @@ fn a_closer_takes_over_from_a_worker_that_delivers_after_all() {
             on_end: Some(Box::new(count_end)),
         };
         let deliver = Each(Arc::clone(&sink));
-        let (outlet, worker) = Worker::new(feed.reader(None), deliver, Linger::NONE, parts);
+        let (account, worker) = Worker::new(feed.reader(None), deliver, Linger::NONE, parts);
         for event in 0..3 {
             feed.push(event).unwrap();
         }
         let worker = thread::spawn(|| block_on(worker.run()));
-        outlet.abort();
-        outlet.give_up_rest("it takes too long");
-        outlet.finish(None);
+        account.abort();
+        account.give_up_rest("it takes too long");
+        account.finish(None);
         worker.join().unwrap();
         assert_eq!(*ends.lock().unwrap(), 1);
 
-        let stats = outlet.stats();
+        let stats = account.stats();
         assert_eq!(stats.pending, 0, "{stats:?}");
         assert_eq!(stats.dropped.overflow, 0, "{stats:?}");
         assert_eq!(stats.delivered + stats.failed + stats.dropped.abandoned, 3, "{stats:?}");

@@ -13,7 +13,7 @@ use crate::{
 impl<E: Event + Clone> Account<E> {
     /// Tells those who wait how far the sink has come, and looks after them.
     fn publish(&self) -> Flow {
-        if self.parts.cursor.publish() { self.attend() } else { Flow::Go }
+        if self.parts.cursor.publish() { self.serve_waiters() } else { Flow::Go }
     }
 
     /// The sink refused these events for good; of a batch perhaps only some, which it names.
@@ -37,9 +37,9 @@ impl<E: Event + Clone> Account<E> {
             }
             if gone {
                 let why = "the destination closed before its queue did";
-                state.gone = Some(SinkError::new(ErrorKind::Closed, why));
+                state.stopped_by = Some(SinkError::new(ErrorKind::Closed, why));
             }
-            state.handing_over += 1;
+            state.writing_dead_letters += 1;
         });
         if !ours {
             return Flow::Stop;
@@ -47,14 +47,14 @@ impl<E: Event + Clone> Account<E> {
         if gone {
             self.begin_close();
             // The worker is to see that it is done, before it takes another chunk.
-            self.parts.cursor.call();
+            self.parts.cursor.notify();
         }
-        self.hand_over(&failures);
-        self.handed_over();
+        self.write_dead_letters(&failures);
+        self.dead_letters_written();
         if gone {
             // What is behind a destination that is gone is given up, not offered to it: the worker
             // is called, now and whenever it looks again.
-            self.parts.cursor.call();
+            self.parts.cursor.notify();
         }
         self.publish()
     }
@@ -74,7 +74,7 @@ impl<E: Event + Clone> Account<E> {
         }
         if self.parts.disconnect {
             let why = "the sink lagged too far behind and was disconnected";
-            self.state.lock().gone = Some(SinkError::new(ErrorKind::Closed, why));
+            self.state.lock().stopped_by = Some(SinkError::new(ErrorKind::Closed, why));
             tracing::warn!(queue = self.name(), count, "disconnected: the sink lags");
             self.begin_close();
         } else {
@@ -86,7 +86,7 @@ impl<E: Event + Clone> Account<E> {
     /// Settles `count` events as not delivered, unless somebody else has.
     fn claim(&self, count: u64, account: impl FnOnce(&mut State<E>)) -> bool {
         let mut state = self.state.lock();
-        if state.taken.is_some() {
+        if state.settled_at_end.is_some() {
             return false;
         }
         account(&mut state);
@@ -95,32 +95,32 @@ impl<E: Event + Clone> Account<E> {
     }
 
     /// Looks after all who want attention.
-    pub(crate) fn attend(&self) -> Flow {
-        self.parts.cursor.attended();
+    pub(crate) fn serve_waiters(&self) -> Flow {
+        self.parts.cursor.clear_notified();
         let mut state = self.state.lock();
         let waiting = state.flushed(self.parts.cursor.reached());
-        self.parts.cursor.await_at(state.flush_at);
+        self.parts.cursor.notify_at(state.flush_at);
         let flow = state.flow();
         drop(state);
         waiting.wake();
         let line = self.feed.admit();
         if line || flow == Flow::Stop {
-            self.parts.cursor.call();
+            self.parts.cursor.notify();
         }
         flow
     }
 
-    /// The worker sits at `seat` from now on. True if somebody called: perhaps at the seat it left,
-    /// where it is not heard any more, so the caller is to [call](WorkerHandle::call) at the new one.
+    /// The worker sits at `worker` from now on. True if somebody called: perhaps at the worker it left,
+    /// where it is not heard any more, so the caller is to [notify](WorkerHandle::notify) at the new one.
     #[must_use]
-    pub(crate) fn sit(&self, seat: &Arc<WorkerHandle<E>>) -> bool {
-        let before = std::mem::replace(&mut self.state.lock().seat, Arc::clone(seat));
+    pub(crate) fn attach(&self, worker: &Arc<WorkerHandle<E>>) -> bool {
+        let before = std::mem::replace(&mut self.state.lock().worker, Arc::clone(worker));
         drop(before);
-        self.parts.cursor.is_called()
+        self.parts.cursor.is_notified()
     }
 
     /// Gives these events to the dead letter, each with its error.
-    pub(super) fn hand_over(&self, failures: &[(&E, &SinkError)]) {
+    pub(super) fn write_dead_letters(&self, failures: &[(&E, &SinkError)]) {
         let Some((_, first)) = failures.first() else { return };
         tracing::warn!(
             queue = self.name(),
@@ -129,9 +129,9 @@ impl<E: Event + Clone> Account<E> {
             "events were not delivered"
         );
         let Some(dead_letter) = &self.parts.dead_letter else { return };
-        let seat = self.seat().id();
+        let worker = self.worker().id();
         for &(event, error) in failures {
-            let refused = isolate::call(seat, || {
+            let refused = isolate::call(worker, || {
                 dead_letter.write(&DeadLetter { event: event.clone(), error: error.clone() })
             });
             if let Err(refused) = refused.and_then(|result| result) {
@@ -143,8 +143,8 @@ impl<E: Event + Clone> Account<E> {
 }
 
 impl<E> Account<E> {
-    pub(super) fn seat(&self) -> Arc<WorkerHandle<E>> {
-        Arc::clone(&self.state.lock().seat)
+    pub(super) fn worker(&self) -> Arc<WorkerHandle<E>> {
+        Arc::clone(&self.state.lock().worker)
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Log<E> {
     /// Whether a reader is to take what is there without lingering for more.
     hurried: bool,
     /// Writers that wait for room.
-    pub(super) line: WaitQueue<E>,
+    pub(super) wait_queue: WaitQueue<E>,
     pub(super) closed: bool,
 }
 
@@ -103,7 +103,7 @@ impl<E> Log<E> {
             sleeping: WakerSet::new(),
             wanted: 1,
             hurried: false,
-            line: WaitQueue::new(),
+            wait_queue: WaitQueue::new(),
             closed: false,
         }
     }
@@ -113,7 +113,7 @@ impl<E> Log<E> {
     }
 
     /// Counts an event that nobody reads.
-    pub(super) fn pass_by(&mut self) {
+    pub(super) fn count_unread(&mut self) {
         self.head += 1;
     }
 
@@ -192,15 +192,15 @@ impl<E> Log<E> {
     }
 
     /// A reader joins at the head; the number of the chunk it needs first.
-    pub(super) fn join(&mut self, bound: Option<u64>) -> u64 {
+    pub(super) fn add_reader_at_head(&mut self, bound: Option<u64>) -> u64 {
         self.seal();
         let next = self.front + self.sealed.len() as u64;
-        self.enter(next, bound);
+        self.add_reader(next, bound);
         next
     }
 
     /// Counts a reader that needs chunk `next`.
-    pub(super) fn enter(&mut self, next: u64, bound: Option<u64>) {
+    pub(super) fn add_reader(&mut self, next: u64, bound: Option<u64>) {
         self.readers += 1;
         if let Some(bound) = bound {
             *self.bounds.entry(bound).or_default() += 1;
@@ -209,7 +209,7 @@ impl<E> Log<E> {
     }
 
     /// The reader that needed chunk `next` is gone.
-    pub(super) fn leave(&mut self, next: u64, bound: Option<u64>) -> (Vec<E>, Unneeded<E>) {
+    pub(super) fn remove_reader(&mut self, next: u64, bound: Option<u64>) -> (Vec<E>, Unneeded<E>) {
         self.readers -= 1;
         *self.needed(next).count(bound) -= 1;
         if let Some(bound) = bound

@@ -152,12 +152,12 @@ impl<E> Feed<E> {
             return Err(Refused::Closed(event));
         }
         if let Some(room) = &self.room
-            && (!log.line.is_empty() || !room.is_in(&log))
+            && (!log.wait_queue.is_empty() || !room.is_in(&log))
         {
             return Err(Refused::Full(event));
         }
         if !log.has_readers() {
-            log.pass_by();
+            log.count_unread();
             self.head.store(log.head(), Ordering::Release);
             drop(log);
             // Outside the lock, as every event: its drop is not ours to know.
@@ -177,15 +177,15 @@ impl<E> Feed<E> {
     ///
     /// # Errors
     /// The event, if the feed is closed.
-    pub fn stand_in_line(self: &Arc<Self>, event: E) -> Result<Ticket<E>, Refused<E>> {
+    pub fn wait_for_room(self: &Arc<Self>, event: E) -> Result<Ticket<E>, Refused<E>> {
         let mut log = self.log.lock();
         if log.closed {
             return Err(Refused::Closed(event));
         }
-        let number = log.line.join(event, Waker::noop().clone());
+        let number = log.wait_queue.enqueue(event, Waker::noop().clone());
         drop(log);
         if let Some(room) = &self.room {
-            room.cursor.call();
+            room.cursor.notify();
         }
         // The reader may have made room just before it could see the line.
         self.admit();
@@ -199,12 +199,12 @@ impl<E> Feed<E> {
         let mut aftermaths = Vec::new();
         let mut log = self.log.lock();
         while room.is_in(&log) {
-            let Some((event, waker)) = log.line.admit() else { break };
+            let Some((event, waker)) = log.wait_queue.admit() else { break };
             aftermaths.extend(log.append(event));
             self.head.store(log.head(), Ordering::Release);
             wake.push(waker);
         }
-        let waiting = !log.line.is_empty();
+        let waiting = !log.wait_queue.is_empty();
         drop(log);
         aftermaths.into_iter().for_each(Aftermath::deal_with);
         wake.into_iter().for_each(Waker::wake);
@@ -216,7 +216,7 @@ impl<E> Feed<E> {
         let mut log = self.log.lock();
         log.closed = true;
         let sleepers = log.wake();
-        let line = log.line.clear();
+        let line = log.wait_queue.clear();
         drop(log);
         sleepers.wake();
         for (event, waker) in line {
@@ -234,7 +234,7 @@ impl<E> Feed<E> {
     /// A reader that starts at the head. With a `bound` it skips what lies further behind.
     pub fn reader(self: &Arc<Self>, bound: Option<u64>) -> Reader<E> {
         let mut log = self.log.lock();
-        let next = log.join(bound);
+        let next = log.add_reader_at_head(bound);
         let at = log.head();
         self.readers.fetch_add(1, Ordering::Release);
         drop(log);
@@ -269,7 +269,7 @@ impl<E> Ticket<E> {
     pub fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
         let Some(number) = self.number else { return Poll::Ready(Ok(())) };
         let mut waker = cx.waker().clone();
-        let poll = self.feed.log.lock().line.poll(number, &mut waker);
+        let poll = self.feed.log.lock().wait_queue.poll(number, &mut waker);
         let admitted = ready!(poll);
         self.number = None;
         Poll::Ready(if admitted { Ok(()) } else { Err(ErrorKind::Closed) })
@@ -279,12 +279,12 @@ impl<E> Ticket<E> {
     ///
     /// # Errors
     /// `Full` or `Closed`: the event is not in the feed.
-    pub fn leave(mut self) -> Result<(), ErrorKind> {
+    pub fn cancel(mut self) -> Result<(), ErrorKind> {
         let Some(number) = self.number.take() else { return Ok(()) };
         // Asked and left under one lock: between two, the event might be let in after all.
         let mut log = self.feed.log.lock();
-        let left = log.line.leave(number);
-        let admitted = left.is_none() && log.line.was_admitted(number);
+        let left = log.wait_queue.cancel(number);
+        let admitted = left.is_none() && log.wait_queue.was_admitted(number);
         drop(log);
         match left {
             Some(_) => Err(ErrorKind::Full),
@@ -298,7 +298,7 @@ impl<E> Drop for Ticket<E> {
     fn drop(&mut self) {
         if let Some(number) = self.number.take() {
             // The lock is released at the end of this line, before anything is dropped.
-            let left = self.feed.log.lock().line.leave(number);
+            let left = self.feed.log.lock().wait_queue.cancel(number);
             drop(left);
         }
     }

@@ -119,7 +119,7 @@ impl<E> Reader<E> {
 impl<E> Clone for Reader<E> {
     fn clone(&self) -> Self {
         let mut log = self.feed.log.lock();
-        log.enter(self.next, self.bound);
+        log.add_reader(self.next, self.bound);
         self.feed.readers.fetch_add(1, Ordering::Release);
         drop(log);
         Self::new(Arc::clone(&self.feed), self.next, self.at, self.bound)
@@ -130,7 +130,7 @@ impl<E> Drop for Reader<E> {
     fn drop(&mut self) {
         let mut log = self.feed.log.lock();
         let waker = log.sleeping().cancel(&mut self.ticket);
-        let unneeded = log.leave(self.next, self.bound);
+        let unneeded = log.remove_reader(self.next, self.bound);
         self.feed.readers.fetch_sub(1, Ordering::Release);
         drop(log);
         drop((waker, unneeded));

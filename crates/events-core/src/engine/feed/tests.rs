@@ -142,10 +142,10 @@ fn the_line_is_first_come_first_served_and_a_leaver_frees_nothing() {
     let mut reader = feed.reader(None);
     feed.push(0).unwrap();
     assert_eq!(feed.push(9), Err(Refused::Full(9)));
-    let mut first = feed.stand_in_line(1).unwrap();
-    let second = feed.stand_in_line(2).unwrap();
-    let mut third = feed.stand_in_line(3).unwrap();
-    assert_eq!(second.leave(), Err(ErrorKind::Full));
+    let mut first = feed.wait_for_room(1).unwrap();
+    let second = feed.wait_for_room(2).unwrap();
+    let mut third = feed.wait_for_room(3).unwrap();
+    assert_eq!(second.cancel(), Err(ErrorKind::Full));
     assert!(
         {
             cursor.settle(1);
@@ -173,7 +173,7 @@ fn a_close_sends_the_line_away() {
     let feed = Arc::new(Feed::new().bounded(1, cursor));
     let _reader = feed.reader(None);
     feed.push(0).unwrap();
-    let mut place = feed.stand_in_line(1).unwrap();
+    let mut place = feed.wait_for_room(1).unwrap();
     feed.close();
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(place.poll_admitted(&mut cx), Poll::Ready(Err(ErrorKind::Closed)));
@@ -229,7 +229,7 @@ fn who_leaves_the_line_and_who_is_let_in_are_never_the_same() {
         for event in 0..WRITES {
             let taken = match feed.push(event) {
                 Ok(()) => true,
-                Err(Refused::Full(event)) => feed.stand_in_line(event).unwrap().leave().is_ok(),
+                Err(Refused::Full(event)) => feed.wait_for_room(event).unwrap().cancel().is_ok(),
                 Err(Refused::Closed(_)) => unreachable!("nobody closes it yet"),
             };
             if taken {

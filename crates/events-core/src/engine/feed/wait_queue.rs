@@ -7,29 +7,29 @@ use std::{
 /// Writers that wait for room, each with its event, first come first served; lives under the lock
 /// that guards the room.
 ///
-/// The events stand in line themselves: whoever makes room takes the first one in and wakes its
+/// The events stand in queue themselves: whoever makes room takes the first one in and wakes its
 /// writer, so no freed slot is promised to a writer that has gone away. Where it is the writer
-/// itself that is let in, it stands in line with nothing, `()`, and gives its slot back if it has
+/// itself that is let in, it stands in queue with nothing, `()`, and gives its slot back if it has
 /// gone away since.
 ///
 /// ```
 /// use events_core::engine::feed::WaitQueue;
 /// use std::task::{Poll, Waker};
 ///
-/// let mut line = WaitQueue::new();
-/// let [first, second] = ["one", "two"].map(|event| line.join(event, Waker::noop().clone()));
-/// let (event, waker) = line.admit().expect("somebody waits");
+/// let mut queue = WaitQueue::new();
+/// let [first, second] = ["one", "two"].map(|event| queue.enqueue(event, Waker::noop().clone()));
+/// let (event, waker) = queue.admit().expect("somebody waits");
 /// assert_eq!(event, "one");
 /// waker.wake();
 /// let mut waker = Waker::noop().clone();
-/// assert_eq!(line.poll(first, &mut waker), Poll::Ready(true));
-/// assert_eq!(line.poll(second, &mut waker), Poll::Pending);
+/// assert_eq!(queue.poll(first, &mut waker), Poll::Ready(true));
+/// assert_eq!(queue.poll(second, &mut waker), Poll::Pending);
 /// ```
 pub struct WaitQueue<E> {
     waiting: VecDeque<Waiting<E>>,
     /// The number of the next writer to join.
     next: u64,
-    /// Writers with a lower number that are not in line have been let in.
+    /// Writers with a lower number that are not in queue have been let in.
     admitted: u64,
 }
 
@@ -62,7 +62,7 @@ impl<E> WaitQueue<E> {
     }
 
     /// Joins the end; the number to ask and leave with.
-    pub fn join(&mut self, event: E, waker: Waker) -> u64 {
+    pub fn enqueue(&mut self, event: E, waker: Waker) -> u64 {
         let number = self.next;
         self.next += 1;
         self.waiting.push_back(Waiting { number, event, waker });
@@ -76,27 +76,27 @@ impl<E> WaitQueue<E> {
         Some((event, waker))
     }
 
-    /// Whether writer `number` has been let in; false if the line was cleared before.
+    /// Whether writer `number` has been let in; false if the queue was cleared before.
     ///
     /// While it waits, `waker` takes the place of the one before, which is left in it for the caller
     /// to drop outside the lock.
     pub fn poll(&mut self, number: u64, waker: &mut Waker) -> Poll<bool> {
-        if let Some(place) = self.place(number) {
+        if let Some(place) = self.index_of(number) {
             std::mem::swap(&mut self.waiting[place].waker, waker);
             return Poll::Pending;
         }
         Poll::Ready(self.was_admitted(number))
     }
 
-    /// Whether writer `number`, who is not in line any more, has been let in.
+    /// Whether writer `number`, who is not in queue any more, has been let in.
     pub fn was_admitted(&self, number: u64) -> bool {
         number < self.admitted
     }
 
     /// Takes the event of writer `number` back, unless it has been let in already, with the waker
     /// for the caller to drop outside the lock.
-    pub fn leave(&mut self, number: u64) -> Option<(E, Waker)> {
-        let place = self.place(number)?;
+    pub fn cancel(&mut self, number: u64) -> Option<(E, Waker)> {
+        let place = self.index_of(number)?;
         self.waiting.remove(place).map(|waiting| (waiting.event, waiting.waker))
     }
 
@@ -105,7 +105,7 @@ impl<E> WaitQueue<E> {
         self.waiting.drain(..).map(|waiting| (waiting.event, waiting.waker)).collect()
     }
 
-    fn place(&self, number: u64) -> Option<usize> {
+    fn index_of(&self, number: u64) -> Option<usize> {
         self.waiting.binary_search_by_key(&number, |waiting| waiting.number).ok()
     }
 }

@@ -14,26 +14,26 @@ use crate::{
 
 /// A sink with its account.
 pub(crate) struct Member<E, D> {
-    pub(super) outlet: Arc<Account<E>>,
-    /// The outlet's: what is looked at for each event.
+    pub(super) account: Arc<Account<E>>,
+    /// The account's: what is looked at for each event.
     pub(super) cursor: Arc<Cursor>,
     pub(super) sink: D,
 }
 
 impl<E: Event + Clone, D> Member<E, D> {
-    /// See [`Account::sit`].
-    pub(crate) fn sit(&self, seat: &Arc<WorkerHandle<E>>) -> bool {
-        self.outlet.sit(seat)
+    /// See [`Account::attach`].
+    pub(crate) fn attach(&self, handle: &Arc<WorkerHandle<E>>) -> bool {
+        self.account.attach(handle)
     }
 
     /// Tells those who wait how far the sink has come, and looks after them.
     pub(super) fn publish(&self) -> Flow {
-        if self.cursor.publish() { self.outlet.attend() } else { Flow::Go }
+        if self.cursor.publish() { self.account.serve_waiters() } else { Flow::Go }
     }
 
     /// Whether nothing more is to be delivered. Looks after whoever called.
     pub(super) fn is_done(&self) -> bool {
-        (self.cursor.is_called() && self.publish() == Flow::Stop) || self.is_at_end()
+        (self.cursor.is_notified() && self.publish() == Flow::Stop) || self.is_at_end()
     }
 
     pub(super) fn is_at_end(&self) -> bool {
@@ -42,7 +42,7 @@ impl<E: Event + Clone, D> Member<E, D> {
 
     /// Its worker is gone: see [`Account::worker_dropped`].
     pub(crate) fn give_up(&self) {
-        self.outlet.worker_dropped();
+        self.account.worker_dropped();
     }
 }
 
@@ -54,7 +54,7 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
     pub(super) fn deliver(&self, chunk: &Chunk<E>, prompt: bool) -> impl Future<Output = Flow> {
         async move {
             let cursor = &*self.cursor;
-            if cursor.is_called() && self.publish() == Flow::Stop {
+            if cursor.is_notified() && self.publish() == Flow::Stop {
                 return Flow::Stop;
             }
             // Kept here, since reading back at once what was just written would be what takes the
@@ -62,7 +62,7 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
             let mut at = cursor.reached();
             loop {
                 if cursor.bound().is_some() {
-                    if self.outlet.skip_lag() == Flow::Stop {
+                    if self.account.skip_lag() == Flow::Stop {
                         return Flow::Stop;
                     }
                     at = cursor.reached();
@@ -78,13 +78,13 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
                 let flow = match self.sink.deliver(events).await {
                     Ok(()) => {
                         cursor.settle_to(at);
-                        if prompt || is_last || cursor.is_called_at(at) {
+                        if prompt || is_last || cursor.is_notified_at(at) {
                             self.publish()
                         } else {
                             Flow::Go
                         }
                     }
-                    Err(error) => self.outlet.fail(events, &error),
+                    Err(error) => self.account.fail(events, &error),
                 };
                 if is_last || flow == Flow::Stop {
                     return flow;
@@ -97,7 +97,7 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
     pub(super) fn fail_next(&self, chunk: &Chunk<E>, panicked: &SinkError) {
         let events = chunk.from(self.cursor.reached());
         if !events.is_empty() {
-            self.outlet.fail(&events[..self.sink.span(events.len())], panicked);
+            self.account.fail(&events[..self.sink.span(events.len())], panicked);
         }
     }
 }
@@ -105,7 +105,7 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
 impl<E, D: Clone> Clone for Member<E, D> {
     fn clone(&self) -> Self {
         Self {
-            outlet: Arc::clone(&self.outlet),
+            account: Arc::clone(&self.account),
             cursor: Arc::clone(&self.cursor),
             sink: self.sink.clone(),
         }
@@ -113,9 +113,9 @@ impl<E, D: Clone> Clone for Member<E, D> {
 }
 
 /// A member that is no longer in the worker's list, but whose account has not ended.
-pub(super) struct Leaving<'a, E: Event + Clone>(pub(super) &'a Account<E>);
+pub(super) struct EndOnDrop<'a, E: Event + Clone>(pub(super) &'a Account<E>);
 
-impl<E: Event + Clone> Drop for Leaving<'_, E> {
+impl<E: Event + Clone> Drop for EndOnDrop<'_, E> {
     fn drop(&mut self) {
         self.0.worker_dropped();
     }

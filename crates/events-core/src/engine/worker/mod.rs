@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use member::Leaving;
+use member::EndOnDrop;
 pub(crate) use member::Member;
 use walk::{Step, Walk};
 
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How many events a sink takes without waiting before it looks for a worker to share.
-const CALM: usize = 128;
+const STEADY: usize = 128;
 
 /// A batch that waits longer than this for more events has been misconfigured.
 const LONGEST_LINGER: Duration = Duration::from_hours(24);
@@ -46,17 +46,17 @@ const LONGEST_LINGER: Duration = Duration::from_hours(24);
 /// told.
 pub struct Worker<E: Event + Clone, D> {
     reader: Reader<E>,
-    seat: Arc<WorkerHandle<E>>,
+    handle: Arc<WorkerHandle<E>>,
     members: Arc<Vec<Member<E, D>>>,
     /// The chunk that a worker it was forked from had at hand.
-    begun: Option<Arc<Chunk<E>>>,
+    in_hand: Option<Arc<Chunk<E>>>,
     linger: Linger,
     groups: Option<Arc<Groups<E, D>>>,
     group: Option<Arc<Group<E, D>>>,
     /// How many events were delivered since a sink last waited or was left to another worker.
-    calm: usize,
+    since_wait: usize,
     /// How many events were delivered in this turn.
-    spent: usize,
+    delivered_this_turn: usize,
     /// Since when it has not run dry, if that has come to matter.
     busy_since: Option<Instant>,
 }
@@ -93,7 +93,7 @@ impl Linger {
 enum Next<E> {
     Chunk(Arc<Chunk<E>>),
     /// Somebody called.
-    Attend,
+    Notified,
     /// There is and will be no more.
     End,
 }
@@ -106,28 +106,28 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         linger: Linger,
         parts: AccountConfig<E>,
     ) -> (Arc<Account<E>>, Self) {
-        let seat = Arc::new(WorkerHandle::new(None));
+        let handle = Arc::new(WorkerHandle::new(None));
         let cursor = Arc::clone(&parts.cursor);
-        let outlet = Arc::new(Account::new(&reader, parts, Arc::clone(&seat)));
-        let member = Member { outlet: Arc::clone(&outlet), cursor, sink };
+        let account = Arc::new(Account::new(&reader, parts, Arc::clone(&handle)));
+        let member = Member { account: Arc::clone(&account), cursor, sink };
         let worker = Self {
             reader,
-            seat,
+            handle,
             members: Arc::new(vec![member]),
-            begun: None,
+            in_hand: None,
             linger,
             groups: None,
             group: None,
-            calm: CALM,
-            spent: 0,
+            since_wait: STEADY,
+            delivered_this_turn: 0,
             busy_since: None,
         };
-        (outlet, worker)
+        (account, worker)
     }
 
     /// Has it share workers with others of its kind.
-    pub fn among(mut self, groups: Arc<Groups<E, D>>) -> Self {
-        groups.enter();
+    pub fn with_groups(mut self, groups: Arc<Groups<E, D>>) -> Self {
+        groups.add_sink();
         self.groups = Some(groups);
         self
     }
@@ -141,7 +141,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     async fn deliver_all(&mut self) {
         // Where it was forked from, some may have been told to end that nobody has looked at yet. A
         // pass looks at all of them.
-        if self.begun.is_none() {
+        if self.in_hand.is_none() {
             self.finish_those(Member::is_done).await;
         }
         while !self.joins_others() {
@@ -151,7 +151,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                         self.finish_those(Member::is_done).await;
                     }
                 }
-                Next::Attend => self.finish_those(Member::is_done).await,
+                Next::Notified => self.finish_those(Member::is_done).await,
                 Next::End => self.finish_those(|_| true).await,
             }
         }
@@ -159,18 +159,20 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
 
     /// What to do next, when there is something, together with those who have joined meanwhile.
     async fn next(&mut self) -> Next<E> {
-        if let Some(chunk) = self.begun.take() {
+        if let Some(chunk) = self.in_hand.take() {
             return Next::Chunk(chunk);
         }
-        let Self { reader, seat, members, group, linger, spent, busy_since, .. } = self;
+        let Self {
+            reader, handle, members, group, linger, delivered_this_turn, busy_since, ..
+        } = self;
         let next = |chunk: Option<_>| Poll::Ready(chunk.map_or(Next::End, Next::Chunk));
         let mut alarm: Option<Sleep> = None;
         let mut joined = false;
         let next = poll_fn(|cx| {
-            // In the log or at the seat, a chunk is always found by who has to give it up.
+            // In the log or at the handle, a chunk is always found by who has to give it up.
             let mut enter = |chunk: &_| {
                 let before;
-                (before, joined) = seat.enter(chunk);
+                (before, joined) = handle.hold(chunk);
                 before
             };
             if let Poll::Ready(chunk) = reader.poll_taking(cx, linger.events, &mut enter) {
@@ -188,19 +190,23 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                     return next(chunk);
                 }
             }
-            *spent = 0;
+            *delivered_this_turn = 0;
             *busy_since = None;
-            let dry_at = group.is_some().then_some(reader.at());
-            if seat.rest(cx.waker(), dry_at) { Poll::Pending } else { Poll::Ready(Next::Attend) }
+            let idle_at = group.is_some().then_some(reader.at());
+            if handle.sleep(cx.waker(), idle_at) {
+                Poll::Pending
+            } else {
+                Poll::Ready(Next::Notified)
+            }
         })
         .await;
         if let Some(group) = group {
             if !matches!(next, Next::Chunk(_)) {
-                seat.go_on();
+                handle.resume();
                 joined = true;
             }
             if joined {
-                group.welcome(members);
+                group.take_arrivals(members);
             }
         }
         next
@@ -211,15 +217,15 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     fn pass(&mut self, chunk: Arc<Chunk<E>>) -> impl Future<Output = bool> {
         async move {
             let members = Arc::clone(&self.members);
-            let mut walk = Walk::new(members.len(), self.spent);
+            let mut walk = Walk::new(members.len(), self.delivered_this_turn);
             let mut delivery = pin!(None);
             poll_fn(|cx| {
                 loop {
                     // Somebody may wait for each event of a sink that is alone, and it may be slow.
                     let prompt = members.len() == 1;
                     let deliver = |member| Member::deliver(member, &chunk, prompt);
-                    let step = isolate::call(self.seat.id(), || {
-                        walk.go_on(&members, chunk.len(), deliver, delivery.as_mut(), cx)
+                    let step = isolate::call(self.handle.id(), || {
+                        walk.advance(&members, chunk.len(), deliver, delivery.as_mut(), cx)
                     });
                     match step {
                         Ok(Step::Through) => return Poll::Ready(()),
@@ -229,11 +235,11 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                             return Poll::Pending;
                         }
                         Ok(Step::Waits) => {
-                            walk.stay();
+                            walk.stop_here();
                             self.fork_in_pass(walk.at, &chunk);
                             members[walk.at].publish();
                             // A closer that has lost patience has ended the account.
-                            ready!(members[walk.at].outlet.poll_ended(cx));
+                            ready!(members[walk.at].account.poll_ended(cx));
                             delivery.set(None);
                             return Poll::Ready(());
                         }
@@ -245,8 +251,8 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                 }
             })
             .await;
-            self.spent = walk.spent;
-            self.calm = self.calm.saturating_add(chunk.len());
+            self.delivered_this_turn = walk.delivered_this_turn;
+            self.since_wait = self.since_wait.saturating_add(chunk.len());
             self.reader.advance_to(chunk.end());
             walk.has_ended_some
         }
@@ -261,7 +267,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             let member = Arc::make_mut(&mut self.members).swap_remove(index);
             rest = index;
             if let Some(groups) = &self.groups {
-                groups.leave(1);
+                groups.remove_sinks(1);
             }
             // Boxed, since it is the end, and its size would be the worker's all along.
             Box::pin(self.finish(&member)).await;
@@ -270,21 +276,21 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
 
     /// Ends one account: hands on what will not be delivered, and closes the sink.
     async fn finish(&mut self, member: &Member<E, D>) {
-        let outlet = &member.outlet;
-        let _if_dropped = Leaving(outlet);
-        outlet.give_up_rest("given up by an abort");
-        let mut closing = pin!(outlet.close_sink());
+        let account = &member.account;
+        let _if_dropped = EndOnDrop(account);
+        account.give_up_rest("given up by an abort");
+        let mut closing = pin!(account.close_sink());
         let closed =
-            poll_fn(|cx| match isolate::call(self.seat.id(), || closing.as_mut().poll(cx)) {
+            poll_fn(|cx| match isolate::call(self.handle.id(), || closing.as_mut().poll(cx)) {
                 Ok(Poll::Ready(closed)) => Poll::Ready(closed),
                 Err(panicked) => Poll::Ready(Err(panicked)),
                 Ok(Poll::Pending) => {
                     let others = std::mem::take(&mut self.members);
-                    self.fork(outlet, others, None);
-                    outlet.poll_ended(cx).map(Ok)
+                    self.fork(account, others, None);
+                    account.poll_ended(cx).map(Ok)
                 }
             });
-        outlet.finish(closed.await.err());
+        account.finish(closed.await.err());
     }
 }
 
@@ -293,11 +299,11 @@ impl<E: Event + Clone, D> Drop for Worker<E, D> {
         // Before the reader, without which the log lets go of what the accounts have yet to hand on.
         self.members.iter().for_each(Member::give_up);
         let Some(groups) = &self.groups else { return };
-        groups.leave(self.members.len());
+        groups.remove_sinks(self.members.len());
         if let Some(group) = &self.group {
             let late = groups.close(group);
             late.iter().for_each(Member::give_up);
-            groups.leave(late.len());
+            groups.remove_sinks(late.len());
         }
     }
 }

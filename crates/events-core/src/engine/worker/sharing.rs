@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CALM, Member, Worker, walk::Walk};
+use super::{Member, STEADY, Worker, walk::Walk};
 use crate::{
     engine::{account::Account, deliver::Deliver, feed::Chunk, worker_handle::WorkerHandle},
     event::Event,
@@ -26,12 +26,12 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         let at = self.reader.at();
         if let Some(groups) = &self.groups
             && !self.members.is_empty()
-            && self.calm >= CALM
+            && self.since_wait >= STEADY
             && self.reader.feed().head() == at
             && (self.group.is_none() || groups.has_others(self.members.len()))
         {
             let members = Arc::make_mut(&mut self.members);
-            self.group = groups.join(members, self.group.take(), &self.seat, at);
+            self.group = groups.join(members, self.group.take(), &self.handle, at);
         }
         self.members.is_empty()
     }
@@ -56,13 +56,13 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         self.members = Arc::new(members[..keep].to_vec());
         walk.end = keep;
         // They are not to come together again before this has been worth it.
-        self.calm = 0;
-        self.leave(others, chunk, self.calm);
+        self.since_wait = 0;
+        self.hand_off(others, chunk, self.since_wait);
     }
 
     /// Leaves this task to member `waiting`; the others go on with `chunk` in a new one, or in two.
     pub(super) fn fork_in_pass(&mut self, waiting: usize, chunk: &Arc<Chunk<E>>) {
-        self.calm = 0;
+        self.since_wait = 0;
         if self.groups.is_none() || self.members.len() < 2 {
             return;
         }
@@ -71,20 +71,20 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         let waiting = others.swap_remove(waiting);
         if others.len() > MANY {
             let half = others.split_off(others.len() / 2);
-            self.leave(half, chunk, CALM);
+            self.hand_off(half, chunk, STEADY);
         }
-        self.fork(&waiting.outlet, Arc::new(others), Some(chunk));
+        self.fork(&waiting.account, Arc::new(others), Some(chunk));
         self.members = Arc::new(vec![waiting]);
     }
 
-    /// Has `others` go on with `chunk` in a new task, at a seat of their own.
-    fn leave(&self, others: Vec<Member<E, D>>, chunk: &Arc<Chunk<E>>, calm: usize) {
+    /// Has `others` go on with `chunk` in a new task, at a handle of their own.
+    fn hand_off(&self, others: Vec<Member<E, D>>, chunk: &Arc<Chunk<E>>, since_wait: usize) {
         let Some(groups) = &self.groups else { return };
-        let seat = Arc::new(WorkerHandle::new(Some(Arc::clone(chunk))));
-        if others.iter().filter(|member| member.sit(&seat)).count() > 0 {
-            seat.call();
+        let handle = Arc::new(WorkerHandle::new(Some(Arc::clone(chunk))));
+        if others.iter().filter(|member| member.attach(&handle)).count() > 0 {
+            handle.notify();
         }
-        groups.spawn(self.branch(seat, Arc::new(others), Some(chunk), calm));
+        groups.spawn(self.branch(handle, Arc::new(others), Some(chunk), since_wait));
     }
 
     /// Has `others` go on in a new task, away from the sink that waits.
@@ -98,12 +98,12 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             self.members = others;
             return;
         };
-        let seat = Arc::new(WorkerHandle::new(chunk.cloned()));
-        if waiting.sit(&seat) {
-            seat.call();
+        let handle = Arc::new(WorkerHandle::new(chunk.cloned()));
+        if waiting.attach(&handle) {
+            handle.notify();
         }
-        let seat = std::mem::replace(&mut self.seat, seat);
-        let mut worker = self.branch(seat, others, chunk, CALM);
+        let handle = std::mem::replace(&mut self.handle, handle);
+        let mut worker = self.branch(handle, others, chunk, STEADY);
         worker.group = self.group.take();
         groups.spawn(worker);
     }
@@ -111,21 +111,21 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
     /// A worker that goes on from here with `members`, first with `chunk`.
     fn branch(
         &self,
-        seat: Arc<WorkerHandle<E>>,
+        handle: Arc<WorkerHandle<E>>,
         members: Arc<Vec<Member<E, D>>>,
         chunk: Option<&Arc<Chunk<E>>>,
-        calm: usize,
+        since_wait: usize,
     ) -> Self {
         Self {
             reader: self.reader.clone(),
-            seat,
+            handle,
             members,
-            begun: chunk.cloned(),
+            in_hand: chunk.cloned(),
             linger: self.linger,
             groups: self.groups.clone(),
             group: None,
-            calm,
-            spent: 0,
+            since_wait,
+            delivered_this_turn: 0,
             busy_since: None,
         }
     }

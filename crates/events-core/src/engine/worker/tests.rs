@@ -54,7 +54,7 @@ type Run = Pin<Box<dyn Future<Output = ()>>>;
 struct Pair {
     feed: Arc<Feed<u64>>,
     doors: [Arc<Door>; 2],
-    outlets: [Arc<Account<u64>>; 2],
+    accounts: [Arc<Account<u64>>; 2],
     /// The worker of both.
     run: Run,
     /// Those that leave it.
@@ -71,13 +71,14 @@ impl Pair {
         let [one, two] = doors.each_ref().map(|door| {
             let reader = feed.reader(None);
             let parts = parts(Arc::clone(door) as _, &reader);
-            let (outlet, worker) = Worker::new(reader, Each(Arc::clone(door)), Linger::NONE, parts);
-            (outlet, Box::pin(worker.among(Arc::clone(&groups)).run()) as Run)
+            let (account, worker) =
+                Worker::new(reader, Each(Arc::clone(door)), Linger::NONE, parts);
+            (account, Box::pin(worker.with_groups(Arc::clone(&groups)).run()) as Run)
         });
         let (mut run, mut joins) = (one.1, two.1);
         assert!(poll(&mut run).is_pending());
         assert!(poll(&mut joins).is_ready(), "the second joins the first");
-        Self { feed, doors, outlets: [one.0, two.0], run, others }
+        Self { feed, doors, accounts: [one.0, two.0], run, others }
     }
 
     fn other(&self) -> Run {
@@ -120,18 +121,18 @@ fn one_that_kept_the_others_waiting_has_nobody_to_share_afterwards() {
     pair.feed.close();
     while poll(&mut pair.run).is_pending() {}
     while poll(&mut other).is_pending() {}
-    for (door, outlet) in pair.doors.iter().zip(&pair.outlets) {
+    for (door, account) in pair.doors.iter().zip(&pair.accounts) {
         assert_eq!(*door.events.lock(), (0..=EVENTS).collect::<Vec<_>>());
-        assert_eq!(outlet.stats().delivered, EVENTS + 1);
+        assert_eq!(account.stats().delivered, EVENTS + 1);
     }
 }
 
 #[test]
 fn one_that_waits_in_its_close_keeps_no_other_from_closing() {
     let mut pair = Pair::new(1);
-    for (door, outlet) in pair.doors.iter().zip(&pair.outlets) {
+    for (door, account) in pair.doors.iter().zip(&pair.accounts) {
         door.shut.store(true, Ordering::Relaxed);
-        outlet.begin_close();
+        account.begin_close();
     }
     assert!(poll(&mut pair.run).is_pending());
     let mut other = pair.other();
@@ -142,7 +143,7 @@ fn one_that_waits_in_its_close_keeps_no_other_from_closing() {
     }
     assert!(poll(&mut pair.run).is_ready());
     assert!(poll(&mut other).is_ready());
-    assert!(pair.outlets.iter().all(|outlet| outlet.has_ended()));
+    assert!(pair.accounts.iter().all(|account| account.has_ended()));
 }
 
 /// Waits for ever, and counts how often it is copied.
@@ -179,7 +180,7 @@ fn many_that_wait_at_once_are_not_copied_for_each_of_them() {
         let reader = feed.reader(None);
         let parts = parts(Arc::new(Discard::new()), &reader);
         let (_, worker) = Worker::new(reader, Stuck(Arc::clone(&copies)), Linger::NONE, parts);
-        let mut run: Run = Box::pin(worker.among(Arc::clone(&groups)).run());
+        let mut run: Run = Box::pin(worker.with_groups(Arc::clone(&groups)).run());
         if poll(&mut run).is_pending() {
             runs.push(run);
         }

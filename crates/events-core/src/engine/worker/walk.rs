@@ -21,7 +21,7 @@ pub(super) struct Walk {
     /// Where it ends: behind the last member that is not left to another worker.
     pub(super) end: usize,
     /// How many events were delivered in this turn.
-    pub(super) spent: usize,
+    pub(super) delivered_this_turn: usize,
     /// Whether there may be members whose accounts are to be ended.
     pub(super) has_ended_some: bool,
 }
@@ -37,8 +37,8 @@ pub(super) enum Step {
 }
 
 impl Walk {
-    pub(super) const fn new(members: usize, spent: usize) -> Self {
-        Self { at: 0, end: members, spent, has_ended_some: false }
+    pub(super) const fn new(members: usize, delivered_this_turn: usize) -> Self {
+        Self { at: 0, end: members, delivered_this_turn, has_ended_some: false }
     }
 
     /// Walks from member to member. What each does with the chunk, of so many `events`, is what
@@ -46,7 +46,7 @@ impl Walk {
     ///
     /// All that one turn allows is done in one call, which the caller isolates as a whole, since
     /// what a sink does is often very little.
-    pub(super) fn go_on<'a, E, D, F>(
+    pub(super) fn advance<'a, E, D, F>(
         &mut self,
         members: &'a [Member<E, D>],
         events: usize,
@@ -70,9 +70,9 @@ impl Walk {
             }
             delivery.set(None);
             self.at += 1;
-            self.spent += events;
-            if self.spent >= TURN {
-                self.spent = 0;
+            self.delivered_this_turn += events;
+            if self.delivered_this_turn >= TURN {
+                self.delivered_this_turn = 0;
                 return Step::Yields;
             }
         }
@@ -81,9 +81,9 @@ impl Walk {
 
     /// Leaves out the members behind the one it is with, which has to wait; and whose account may be
     /// ended meanwhile.
-    pub(super) const fn stay(&mut self) {
+    pub(super) const fn stop_here(&mut self) {
         self.has_ended_some = true;
-        self.spent = 0;
+        self.delivered_this_turn = 0;
         self.end = self.at + 1;
     }
 }
