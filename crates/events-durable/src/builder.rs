@@ -1,7 +1,8 @@
 use std::{fmt, marker::PhantomData, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use events_core::{
-    AsyncSink, Close, ConfigError, Event, Overflow, Sink,
+    AsyncSink, Close, ConfigError, Event, ExponentialBackoff, Overflow, Progress, RetryStrategy,
+    Sink, Verdict,
     engine::{
         AccountConfig, Batches, Blocking, Cursor, Deliver, Each, Linger, Worker, feed::Feed,
         park::block_on,
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     committer::Committer,
-    delivery::{Burial, Delivery},
+    delivery::{Burial, Delivery, Strategy},
     desk::{Desk, Policy},
     durability::Durability,
     ledger::Ledger,
@@ -39,7 +40,8 @@ pub enum Batching {}
 ///
 /// # Default
 /// [`Durability::Full`]; as many events as the disk holds; with a bound, writers wait for room
-/// ([`Overflow::Block`]). One event at a time.
+/// ([`Overflow::Block`]). One event at a time, tried again with [`ExponentialBackoff`] for as long as
+/// the sink is unavailable.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -73,6 +75,7 @@ pub struct Builder<E, M> {
     max_size: Option<u64>,
     overflow: Option<Overflow>,
     linger: Option<Linger>,
+    strategy: Strategy<E>,
     mode: PhantomData<fn(E) -> M>,
 }
 
@@ -86,6 +89,7 @@ impl<E: Event + DeserializeOwned> Builder<E, Single> {
             max_size: None,
             overflow: None,
             linger: None,
+            strategy: Arc::new(ExponentialBackoff::default()),
             mode: PhantomData,
         }
     }
@@ -104,6 +108,7 @@ impl<E: Event + DeserializeOwned> Builder<E, Single> {
             max_size: self.max_size,
             overflow: self.overflow,
             linger: Some(Linger { events: max, limit: linger }),
+            strategy: self.strategy,
             mode: PhantomData,
         }
     }
@@ -224,6 +229,45 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
         self
     }
 
+    /// Whether and when an event, or a batch, is offered again that the sink may take later: after an
+    /// error of a [kind](events_core::ErrorKind::is_retryable) such as
+    /// [`Unavailable`](events_core::ErrorKind::Unavailable) or
+    /// [`Full`](events_core::ErrorKind::Full). Meanwhile all that comes after it waits too.
+    ///
+    /// What the strategy gives up is a dead letter. Default: [`ExponentialBackoff`], which never
+    /// does. Of a batch only the events that its error names are tried again.
+    ///
+    /// A close waits for as long as that takes; [`close_within`](DurableQueue::close_within) and
+    /// [`abort`](Close::abort) end the waiting at once, and the event stays in the file.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use events_core::{Breaker, Close, MaxElapsed, Sink, SinkError, sink_fn};
+    /// use events_durable::{DurableQueue, Stored};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("events.db");
+    /// let down = sink_fn(|_: &Stored<u32>| Err(SinkError::unavailable("no route to host")));
+    /// let breaker = Breaker::new(3, Duration::from_millis(1))?;
+    /// let queue = DurableQueue::builder(path)
+    ///     .retry(MaxElapsed::new(breaker, Duration::from_millis(10))?)
+    ///     .spawn(down)?;
+    /// queue.write(&7)?;
+    /// queue.close().wait()?;
+    /// assert_eq!(queue.dead_letters()?.count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn retry(mut self, strategy: impl RetryStrategy<[Stored<E>]> + 'static) -> Self {
+        self.strategy = Arc::new(strategy);
+        self
+    }
+
+    /// Offers each event once: every error makes it a dead letter, unless the destination is
+    /// [gone](events_core::ErrorKind::Closed). For a sink that has done all it can when it fails.
+    pub fn no_retry(self) -> Self {
+        self.retry(Once)
+    }
+
     #[cfg(feature = "tokio")]
     fn current_runtime(&self) -> Result<tokio::runtime::Handle, OpenError> {
         tokio::runtime::Handle::try_current().map_err(|_| {
@@ -276,7 +320,7 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
         let ended = Arc::clone(&desk);
         let parts = AccountConfig {
             sink,
-            dead_letter: Some(Arc::new(Burial::<E>::new(Arc::clone(&desk)))),
+            dead_letter: Some(Arc::new(Burial(Arc::clone(&desk)))),
             name: Arc::clone(&self.name),
             owns_feed: true,
             driven_by_future,
@@ -285,7 +329,7 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
             cursor: Arc::new(Cursor::new(0, None)),
             on_end: Some(Box::new(move |result| ended.worker_ended(result))),
         };
-        let deliver = Delivery::new(deliver, Arc::clone(&desk));
+        let deliver = Delivery::new(deliver, Arc::clone(&desk), Arc::clone(&self.strategy));
         let (account, worker) = Worker::new(reader, deliver, linger, parts);
         let committer =
             Committer::new(store, self.path.clone(), Arc::clone(&desk), Arc::clone(&account));
@@ -320,6 +364,15 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
     }
 }
 
+/// One attempt, and no other.
+struct Once;
+
+impl<E: ?Sized> RetryStrategy<E> for Once {
+    fn proceed(&self, _event: &E, progress: &Progress) -> Verdict {
+        if progress.attempts() == 0 { Verdict::Go } else { Verdict::GiveUp }
+    }
+}
+
 /// A queue, and the worker that is still to be driven.
 type Built<E, D> = (DurableQueue<E>, Worker<Row, Delivery<E, D>>);
 
@@ -337,6 +390,6 @@ impl<E, M> fmt::Debug for Builder<E, M> {
             .field("max_size", &self.max_size)
             .field("overflow", &self.overflow)
             .field("linger", &self.linger)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

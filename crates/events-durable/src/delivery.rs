@@ -1,28 +1,48 @@
 //! From the row in the feed to the sink, and back to the ledger.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use events_core::{Close, DeadLetter, ErrorKind, Event, Sink, SinkError, engine::Deliver};
+use events_core::{
+    Close, DeadLetter, ErrorKind, Event, Progress, RetryStrategy, Sink, SinkError, Verdict,
+    engine::Deliver,
+};
 use serde::de::DeserializeOwned;
 
 use crate::{
+    attempt::{Answer, Attempt},
     desk::Desk,
     row::{Row, describe},
     stored::Stored,
 };
 
-/// Decodes rows for the sink, and notes what the sink has committed.
+/// A strategy that says `Wait` without a time must not spin.
+const SHORTEST_WAIT: Duration = Duration::from_micros(1);
+
+/// Whether and when a delivery that has failed is tried again.
+pub(crate) type Strategy<E> = Arc<dyn RetryStrategy<[Stored<E>]>>;
+
+/// Decodes rows for the sink, offers them until it takes them, and notes what it has committed.
 ///
-/// An event that does not decode is a dead letter, and the others of its batch go on.
+/// What the sink may take later is tried again here, in front of all that follows, so nothing
+/// overtakes it. An event that does not decode is a dead letter, and the others of its batch go on.
 pub(crate) struct Delivery<E, D> {
     deliver: D,
     desk: Arc<Desk>,
-    event: PhantomData<fn() -> E>,
+    strategy: Strategy<E>,
 }
 
+/// Events that are delivered together, and the place of each among the rows.
+struct Portion<E> {
+    events: Vec<Stored<E>>,
+    places: Vec<usize>,
+}
+
+/// The rows that failed for good, by their places, each with its error.
+type Failed = Vec<(usize, SinkError)>;
+
 impl<E, D> Delivery<E, D> {
-    pub(crate) const fn new(deliver: D, desk: Arc<Desk>) -> Self {
-        Self { deliver, desk, event: PhantomData }
+    pub(crate) const fn new(deliver: D, desk: Arc<Desk>, strategy: Strategy<E>) -> Self {
+        Self { deliver, desk, strategy }
     }
 }
 
@@ -35,73 +55,124 @@ impl<E: Event + DeserializeOwned, D: Deliver<Stored<E>>> Deliver<Row> for Delive
         let Some(skip) = self.desk.hand_out(rows) else {
             return Err(SinkError::new(ErrorKind::Undelivered, "given up by an abort"));
         };
-        let rows = &rows[skip..];
-        let mut events = Vec::with_capacity(rows.len());
-        let mut broken = Vec::new();
-        for row in rows {
-            match row.decode::<E>() {
-                Ok(event) => events.push(event),
-                Err(error) => broken.push((row.seq, error)),
-            }
+        let portion = self.decode(rows, skip);
+        let mut failed = Failed::new();
+        if !portion.events.is_empty() {
+            self.offer(rows, portion, &mut failed).await;
         }
-        let mut failures = Vec::new();
-        if !events.is_empty()
-            && let Err(error) = self.deliver.deliver(&events).await
-        {
-            failures = named(error, events.len())?;
-        }
-        for (seq, error) in &broken {
-            tracing::warn!(seq, error, "an event became a dead letter: it does not decode");
-        }
-        let mut broken = broken.into_iter().peekable();
-        let mut named = failures.into_iter().peekable();
-        let (mut settled, mut failed) = (Vec::with_capacity(rows.len()), Vec::new());
-        let mut event = 0;
-        for (at, row) in rows.iter().enumerate() {
-            if let Some((_, error)) = broken.next_if(|(seq, _)| *seq == row.seq) {
-                settled.push((row.seq, Some(error)));
-                continue;
-            }
-            match named.next_if(|(failed, _)| *failed == event) {
-                None => settled.push((row.seq, None)),
-                // The worker is told of it, and then has it buried.
-                Some((_, error)) => failed.push((skip + at, error)),
-            }
-            event += 1;
-        }
-        self.desk.settle(|ledger| {
-            for (seq, broken) in settled {
-                match broken {
-                    Some(error) => ledger.bury(seq, error),
-                    None => ledger.deliver(seq),
-                }
-            }
-        });
+        // The worker is told of them, and then has each buried or kept.
         SinkError::of_batch(failed).map_or(Ok(()), Err)
     }
 }
 
-/// The failures that the error of a batch of so many events names, as the queue's own.
-///
-/// # Errors
-/// The error itself, if it names none and so is that of all.
-fn named(error: SinkError, events: usize) -> Result<Vec<(usize, SinkError)>, SinkError> {
-    match error.failures() {
-        [] => Err(own(error)),
-        [.., (last, _)] if *last >= events => Err(SinkError::new(own(error.clone()).kind(), error)),
-        failures => Ok(failures.iter().map(|(at, error)| (*at, own(error.clone()))).collect()),
+impl<E: Event + DeserializeOwned, D: Deliver<Stored<E>>> Delivery<E, D> {
+    /// The events of these rows, without the first `skip`. What does not decode is a dead letter.
+    fn decode(&self, rows: &[Row], skip: usize) -> Portion<E> {
+        let count = rows.len() - skip;
+        let mut portion =
+            Portion { events: Vec::with_capacity(count), places: Vec::with_capacity(count) };
+        let mut broken = Vec::new();
+        for (place, row) in rows.iter().enumerate().skip(skip) {
+            match row.decode::<E>() {
+                Ok(event) => {
+                    portion.events.push(event);
+                    portion.places.push(place);
+                }
+                Err(error) => broken.push((row.seq, error)),
+            }
+        }
+        if !broken.is_empty() {
+            for (seq, error) in &broken {
+                tracing::warn!(seq, error, "an event became a dead letter: it does not decode");
+            }
+            self.desk.settle(|ledger| {
+                for (seq, error) in broken {
+                    ledger.bury(seq, error);
+                }
+            });
+        }
+        portion
+    }
+
+    /// Offers these events to the sink, again and again as the strategy says.
+    async fn offer(&self, rows: &[Row], mut portion: Portion<E>, failed: &mut Failed) {
+        let mut progress = Progress::new();
+        loop {
+            match self.strategy.proceed(&portion.events, &progress) {
+                verdict @ (Verdict::Go | Verdict::Probe) => {
+                    progress.begin(verdict);
+                    let attempt = Attempt::new(&*self.strategy, &portion.events, &mut progress);
+                    let answer = attempt.answer(self.deliver.deliver(&portion.events).await);
+                    let Some(rest) = self.settle(rows, portion, answer, failed) else { return };
+                    portion = rest;
+                }
+                Verdict::Wait(limit) => {
+                    if self.desk.pause(limit.max(SHORTEST_WAIT)).await {
+                        let why = progress.last_error().cloned();
+                        let why = why.unwrap_or_else(|| SinkError::unavailable("never tried"));
+                        return portion.fail(&SinkError::new(ErrorKind::Undelivered, why), failed);
+                    }
+                    progress.refresh();
+                }
+                Verdict::GiveUp => {
+                    let why = progress.last_error().cloned();
+                    let why = why.unwrap_or_else(|| SinkError::unavailable("never tried"));
+                    return portion.fail(&why, failed);
+                }
+            }
+        }
+    }
+
+    /// Notes what the sink has committed and what it has refused; what is to be tried again.
+    fn settle(
+        &self,
+        rows: &[Row],
+        portion: Portion<E>,
+        answer: Answer,
+        failed: &mut Failed,
+    ) -> Option<Portion<E>> {
+        let failures = match answer {
+            Answer::All(error) if error.kind().is_retryable() && !self.desk.is_aborted() => {
+                return Some(portion);
+            }
+            Answer::All(error) => {
+                portion.fail(&error, failed);
+                return None;
+            }
+            Answer::Some(failures) => failures,
+        };
+        let aborted = !failures.is_empty() && self.desk.is_aborted();
+        let mut failures = failures.into_iter().peekable();
+        let mut delivered = Vec::with_capacity(portion.places.len());
+        let mut rest = Portion { events: Vec::new(), places: Vec::new() };
+        for (at, (event, place)) in portion.events.into_iter().zip(portion.places).enumerate() {
+            match failures.next_if(|(failed, _)| *failed == at) {
+                None => delivered.push(rows[place].seq),
+                Some((_, error)) if error.kind().is_retryable() && !aborted => {
+                    rest.events.push(event);
+                    rest.places.push(place);
+                }
+                Some((_, error)) => failed.push((place, error)),
+            }
+        }
+        self.desk.settle(|ledger| {
+            for seq in delivered {
+                ledger.deliver(seq);
+            }
+        });
+        (!rest.events.is_empty()).then_some(rest)
     }
 }
 
-/// `Undelivered` is what the worker says of an event that nobody has tried, so a sink that says it
-/// of one event is taken to be unavailable.
-fn own(error: SinkError) -> SinkError {
-    if error.kind() == ErrorKind::Undelivered { SinkError::unavailable(error) } else { error }
+impl<E> Portion<E> {
+    fn fail(self, error: &SinkError, failed: &mut Failed) {
+        failed.extend(self.places.into_iter().map(|place| (place, error.clone())));
+    }
 }
 
 impl<E, D: Clone> Clone for Delivery<E, D> {
     fn clone(&self) -> Self {
-        Self::new(self.deliver.clone(), Arc::clone(&self.desk))
+        Self::new(self.deliver.clone(), Arc::clone(&self.desk), Arc::clone(&self.strategy))
     }
 }
 
@@ -112,26 +183,15 @@ impl<E, D: fmt::Debug> fmt::Debug for Delivery<E, D> {
 }
 
 /// Has an event that the sink refused moved to the dead letters, unless it stays for the next run.
-pub(crate) struct Burial<E> {
-    desk: Arc<Desk>,
-    event: PhantomData<fn() -> E>,
-}
+#[derive(Debug)]
+pub(crate) struct Burial(pub(crate) Arc<Desk>);
 
-impl<E> Burial<E> {
-    pub(crate) const fn new(desk: Arc<Desk>) -> Self {
-        Self { desk, event: PhantomData }
-    }
-}
+impl Close for Burial {}
 
-impl<E> Close for Burial<E> {}
-
-impl<E: Event + DeserializeOwned> Sink<DeadLetter<Row>> for Burial<E> {
+impl Sink<DeadLetter<Row>> for Burial {
     fn write(&self, letter: &DeadLetter<Row>) -> Result<(), SinkError> {
-        if !self.desk.keeps(letter.error.kind()) {
-            let row = &letter.event;
-            // One that does not decode has no part in the error of its batch.
-            let error = row.decode::<E>().err().unwrap_or_else(|| describe(&letter.error));
-            self.desk.settle(|ledger| ledger.bury(row.seq, error));
+        if !self.0.keeps(letter.error.kind()) {
+            self.0.settle(|ledger| ledger.bury(letter.event.seq, describe(&letter.error)));
         }
         Ok(())
     }

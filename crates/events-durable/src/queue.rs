@@ -45,8 +45,19 @@ const LARGEST: usize = 1_000_000_000 - 1_024;
 /// A write whose future is dropped is taken back, unless its commit has begun: then the event is
 /// in the queue or not, as after any interrupted request.
 ///
+/// # Failing
+/// What the sink may take [later](events_core::ErrorKind::is_retryable), such as `Unavailable`, is
+/// tried again until it is taken, and all that comes after it waits: nothing is lost, and nothing
+/// overtakes. What it refuses for good, and an event over which it panics, is a
+/// [dead letter](Self::dead_letters), and the next one is delivered. A sink that is `Closed` ends
+/// the queue, and the events stay in the file.
+///
+/// A [`close`](Close::close) waits for a destination that is down; its `Ok` says that every event
+/// was delivered or became a dead letter.
+///
 /// # Default
-/// Durable against power failure, as large as the disk, one event at a time.
+/// Durable against power failure, as large as the disk, one event at a time, tried again with
+/// [`ExponentialBackoff`](events_core::ExponentialBackoff).
 /// [`builder`](Self::builder) has the rest.
 ///
 /// ```

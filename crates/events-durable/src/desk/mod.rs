@@ -3,9 +3,15 @@
 mod committing;
 mod state;
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::Duration,
+};
 
-use events_core::{ErrorKind, Overflow, SinkError, Stats};
+use events_core::{ErrorKind, Overflow, SinkError, Stats, engine::clock};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 pub(crate) use committing::Committed;
@@ -163,8 +169,10 @@ impl Desk {
         state.closed.get_or_insert_with(|| why.unwrap_or_else(SinkError::closed));
         change(&mut state);
         let line = std::mem::take(&mut state.line);
+        let paused = if state.aborted { state.paused.take() } else { None };
         drop(state);
         self.work.notify_one();
+        paused.into_iter().for_each(Waker::wake);
         for write in line {
             write.slot.tell(Err(SinkError::closed()));
         }
@@ -186,6 +194,33 @@ impl Desk {
     pub(crate) fn hand_out(&self, rows: &[Row]) -> Option<usize> {
         let mut state = self.lock();
         (!state.aborted).then(|| state.ledger.hand_out(rows))
+    }
+
+    /// Whether the delivery has been stopped.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.lock().aborted
+    }
+
+    /// The worker waits, for the time that its strategy says or until the delivery is stopped: true
+    /// then.
+    pub(crate) async fn pause(&self, limit: Duration) -> bool {
+        let mut sleep = pin!(clock::sleep(limit));
+        let aborted = poll_fn(|cx| {
+            // Cloned and dropped outside the lock: a waker is somebody else's code.
+            let waker = cx.waker().clone();
+            let mut state = self.lock();
+            if state.aborted {
+                return Poll::Ready(true);
+            }
+            let before = state.paused.replace(waker);
+            drop(state);
+            drop(before);
+            sleep.as_mut().poll(cx).map(|()| false)
+        })
+        .await;
+        let waker = self.lock().paused.take();
+        drop(waker);
+        aborted
     }
 
     /// The worker has settled events, as `settle` notes in the ledger.

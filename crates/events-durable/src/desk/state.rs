@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -52,6 +53,8 @@ pub(crate) struct State {
     /// How it all ended, once the file is closed.
     pub(super) finished: Option<Result<(), SinkError>>,
     pub(super) closers: WakerSet,
+    /// The worker, while it waits to try again.
+    pub(super) paused: Option<Waker>,
 }
 
 /// An event to be committed.
@@ -111,6 +114,7 @@ impl State {
             ended: None,
             finished: None,
             closers: WakerSet::new(),
+            paused: None,
         }
     }
 

@@ -11,10 +11,10 @@ use events_core::{Close, ErrorKind, Sink};
 use events_durable::{DurableQueue, OpenErrorKind, Spool};
 use parking_lot::Mutex;
 
-use crate::support::{Kept, Ticket, held, place, queue};
+use crate::support::{Kept, Place, held, place, queue};
 
 /// How opening ends, for a queue and for one who only looks.
-fn refused(place: &Ticket) -> [OpenErrorKind; 2] {
+fn refused(place: &Place) -> [OpenErrorKind; 2] {
     let queue = DurableQueue::<u64>::spawn(Kept::default(), &place.path).unwrap_err();
     let look = Spool::open(&place.path).unwrap_err();
     for error in [&queue, &look] {
@@ -74,7 +74,7 @@ fn looking_creates_nothing() {
 }
 
 /// A closed file with a backlog of many pages.
-fn backlog(place: &Ticket) {
+fn backlog(place: &Place) {
     let (sink, holder) = held();
     let first = queue(place, sink);
     for number in 0..5_000 {

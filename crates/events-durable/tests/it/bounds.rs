@@ -3,9 +3,9 @@ use std::{sync::mpsc, thread, time::Duration};
 use events_core::{Close, ErrorKind, Sink, engine::park::block_on};
 use events_durable::{DurableQueue, Overflow, Spool};
 
-use crate::support::{Held, Holder, Kept, Ticket, held, place, queue};
+use crate::support::{Held, Holder, Kept, Place, held, place, queue};
 
-fn full(place: &Ticket, overflow: Overflow) -> (DurableQueue<u64>, Holder) {
+fn full(place: &Place, overflow: Overflow) -> (DurableQueue<u64>, Holder) {
     let (sink, holder): (Held, Holder) = held();
     let queue = DurableQueue::builder(&place.path).capacity(3).overflow(overflow);
     let queue = queue.spawn(sink).unwrap();

@@ -2,9 +2,9 @@ use events_core::{Bisect, Close, ErrorKind, Sink, SinkError, sink_fn};
 use events_durable::{Dead, DurableQueue, Spool, Stored, Which};
 use std::time::Duration;
 
-use crate::support::{Kept, Ticket, place, queue};
+use crate::support::{Kept, Place, place, queue};
 
-fn dead(place: &Ticket) -> Vec<Dead> {
+fn dead(place: &Place) -> Vec<Dead> {
     Spool::open(&place.path).unwrap().dead_letters().map(Result::unwrap).collect()
 }
 

@@ -24,7 +24,6 @@ use std::{
 
 use events_core::{Breaker, Close, Closing, Sink, SinkError};
 use events_durable::{DurableQueue, Stored};
-use events_retry::Retry;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -60,7 +59,7 @@ fn killed_while_the_receiver_fails_and_restarts_it_loses_nothing() {
     for _ in 0..rounds() {
         kill_one(dir.path(), Some(&receiver.address), &mut random);
     }
-    deliver_the_rest(retried(&receiver.address), dir.path());
+    deliver_the_rest(Wire::to(&receiver.address), dir.path());
     let failures = receiver.stop();
     assert!(failures > 0, "the receiver never failed");
     check(dir.path(), rounds() + 1 + failures);
@@ -72,7 +71,7 @@ fn victim() {
     let Ok(dir) = env::var(DIR) else { return };
     let dir = PathBuf::from(dir);
     let queue = match env::var(RECEIVER) {
-        Ok(address) => open(retried(&address), &dir),
+        Ok(address) => open(Wire::to(&address), &dir),
         Err(_) => open(Journal::open(&dir), &dir),
     };
     println!("writing");
@@ -119,7 +118,8 @@ impl Drop for Killed {
 }
 
 fn open(sink: impl Sink<Stored<Numbered>> + 'static, dir: &Path) -> DurableQueue<Numbered> {
-    DurableQueue::spawn(sink, dir.join("events.db")).unwrap()
+    let soon = Breaker::new(1, Duration::from_millis(1)).unwrap();
+    DurableQueue::builder(dir.join("events.db")).retry(soon).spawn(sink).unwrap()
 }
 
 fn deliver_the_rest(sink: impl Sink<Stored<Numbered>> + 'static, dir: &Path) {
@@ -249,12 +249,11 @@ struct Wire {
     stream: Mutex<Option<BufReader<TcpStream>>>,
 }
 
-fn retried(address: &str) -> Retry<Wire, Breaker> {
-    let wire = Wire { address: address.to_owned(), ..Wire::default() };
-    Retry::new(wire, Breaker::new(1, Duration::from_millis(1)).unwrap())
-}
-
 impl Wire {
+    fn to(address: &str) -> Self {
+        Self { address: address.to_owned(), ..Self::default() }
+    }
+
     fn exchange(&self, line: &str) -> std::io::Result<()> {
         let mut open = self.stream.lock();
         let mut stream = match open.take() {

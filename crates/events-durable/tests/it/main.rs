@@ -6,6 +6,7 @@ mod conformance;
 mod dead_letters;
 mod delivery;
 mod kill;
+mod retry;
 mod space;
 mod support;
 #[cfg(feature = "tokio")]

@@ -12,18 +12,18 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// A directory for one file, gone at the end of the test.
-pub(crate) struct Ticket {
+pub(crate) struct Place {
     _dir: TempDir,
     pub(crate) path: PathBuf,
 }
 
-pub(crate) fn place() -> Ticket {
+pub(crate) fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.db");
-    Ticket { _dir: dir, path }
+    Place { _dir: dir, path }
 }
 
-impl Ticket {
+impl Place {
     /// The file, for a test that plays somebody else.
     pub(crate) fn tamper(&self, sql: &str) {
         Connection::open(&self.path).unwrap().execute_batch(sql).unwrap();
@@ -36,7 +36,7 @@ impl Ticket {
 }
 
 /// A queue of numbers at this place.
-pub(crate) fn queue(place: &Ticket, sink: impl Sink<Stored<u64>> + 'static) -> DurableQueue<u64> {
+pub(crate) fn queue(place: &Place, sink: impl Sink<Stored<u64>> + 'static) -> DurableQueue<u64> {
     DurableQueue::spawn(sink, &place.path).unwrap()
 }
 
