@@ -13,7 +13,6 @@ use crate::{
     direct::Direct,
     roster::{Roster, SinkStats},
     sink_id::SinkId,
-    subscriber::Subscriber,
     subscription::Subscription,
 };
 use events_core::{
@@ -94,7 +93,7 @@ impl<E: Event + Clone> Broadcaster<E> {
         Self { handle: Arc::new(Handle { shared: Arc::new(shared) }) }
     }
 
-    fn shared(&self) -> &Arc<Shared<E>> {
+    pub(crate) fn shared(&self) -> &Arc<Shared<E>> {
         &self.handle.shared
     }
 
@@ -124,7 +123,7 @@ impl<E: Event + Clone> Broadcaster<E> {
     ///
     /// # Panics
     /// If the operating system cannot start a thread, as [`std::thread::spawn`] does;
-    /// [`Subscriber::spawn`] returns an error instead.
+    /// [`Subscriber::spawn`](crate::Subscriber::spawn) returns an error instead.
     pub fn spawn(&self, sink: impl Sink<E> + 'static) -> Delivery<E> {
         self.subscriber().spawn(sink).expect("a thread for the sink")
     }
@@ -147,17 +146,12 @@ impl<E: Event + Clone> Broadcaster<E> {
     /// thread stalls its group: [`spawn`](Self::spawn) is for such.
     ///
     /// # Panics
-    /// Outside a runtime, as [`tokio::spawn`] does; [`Subscriber::spawn_tokio`] returns an error
+    /// Outside a runtime, as [`tokio::spawn`] does; [`Subscriber::spawn_tokio`](crate::Subscriber::spawn_tokio) returns an error
     /// instead.
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn spawn_tokio(&self, sink: impl AsyncSink<E> + 'static) -> Delivery<E> {
         self.subscriber().spawn_tokio(sink).expect("a tokio runtime for the sink")
-    }
-
-    /// Lag, name and dead letter of one more subscriber.
-    pub fn subscriber(&self) -> Subscriber<E> {
-        Subscriber::new(Arc::clone(self.shared()))
     }
 
     /// A barrier: ends once every event written before is delivered, failed or dropped at each sink

@@ -9,7 +9,12 @@ use events_core::{
     engine::{AccountConfig, Blocking, Cursor, Deliver, Each, Linger, Worker, park::block_on},
 };
 
-use crate::{broadcaster::Shared, delivery::Delivery, lag::Lag, subscription::Subscription};
+use crate::{
+    broadcaster::{Broadcaster, Shared},
+    delivery::Delivery,
+    lag::Lag,
+    subscription::Subscription,
+};
 
 /// What a subscriber is called unless it is told, the same for all of them.
 static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("subscriber"));
@@ -43,6 +48,13 @@ pub struct Subscriber<E> {
     name: Arc<str>,
     lag: Lag,
     dead_letter: Option<Arc<dyn Sink<DeadLetter<E>>>>,
+}
+
+impl<E: Event + Clone> Broadcaster<E> {
+    /// Lag, name and dead letter of one more subscriber.
+    pub fn subscriber(&self) -> Subscriber<E> {
+        Subscriber::new(Arc::clone(self.shared()))
+    }
 }
 
 impl<E: Event + Clone> Subscriber<E> {
@@ -128,7 +140,7 @@ impl<E: Event + Clone> Subscriber<E> {
         let sink = Arc::new(sink);
         let groups = self.shared.groups.of(self.lag.bound()?, &runtime);
         let (delivery, worker) = self.build(Arc::clone(&sink) as _, Each(sink), true)?;
-        groups.spawn(worker.with_groups(Arc::clone(&groups)));
+        runtime.spawn(worker.with_groups(groups).run());
         Ok(delivery)
     }
 

@@ -33,7 +33,7 @@ impl TokioGroups {
         }
         let runtime = runtime.clone();
         let cores = runtime.metrics().num_workers();
-        let new = Arc::new(Groups::new(cores, move |worker| drop(runtime.spawn(worker.run()))));
+        let new = Arc::new(Groups::new(cores, move |worker| drop(runtime.spawn(worker))));
         groups.insert(key, Box::new(Arc::clone(&new)));
         new
     }

@@ -59,6 +59,13 @@ enum Auth {
     Bearer(String),
 }
 
+impl HttpSink {
+    /// Format, headers, credentials, timeouts, connections.
+    pub fn builder(url: impl Into<String>) -> Builder<Json> {
+        Builder::new(url.into())
+    }
+}
+
 impl Builder<Json> {
     pub(crate) fn new(url: String) -> Self {
         Self {

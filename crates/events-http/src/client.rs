@@ -6,7 +6,7 @@ use std::{
 use events_core::{ConfigError, SinkError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{address::AddressPolicy, background::Background, client_builder::ClientBuilder};
+use crate::{address::AddressPolicy, background::Background};
 
 /// Connections that several [`HttpSink`](crate::HttpSink)s share.
 ///
@@ -42,11 +42,6 @@ impl Client {
     /// `rustls-no-provider` alone, no cryptography that the program has installed.
     pub fn new() -> Result<Self, ConfigError> {
         Self::builder().build()
-    }
-
-    /// Timeouts, certificates, proxies, limits.
-    pub fn builder() -> ClientBuilder {
-        ClientBuilder::new()
     }
 
     /// `requests`: how many there may be at a time.

@@ -38,6 +38,13 @@ pub struct ClientBuilder {
     only_http2: bool,
 }
 
+impl Client {
+    /// Timeouts, certificates, proxies, limits.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::new()
+    }
+}
+
 impl ClientBuilder {
     pub(crate) fn new() -> Self {
         Self {

@@ -6,8 +6,7 @@ use events_core::{
 use tokio::runtime::Handle;
 
 use crate::{
-    background, builder::Builder, encode::Encode, endpoint::Endpoint, json::Json, refusal::Unfit,
-    stats::HttpStats,
+    background, encode::Encode, endpoint::Endpoint, json::Json, refusal::Unfit, stats::HttpStats,
 };
 
 /// Posts each event to an HTTP endpoint: one write, one request, one attempt.
@@ -67,14 +66,9 @@ impl HttpSink {
     /// Posts to `url`, as JSON, with the defaults of the [`builder`](Self::builder).
     ///
     /// # Errors
-    /// Those of [`Builder::build`].
+    /// Those of [`Builder::build`](crate::Builder::build).
     pub fn new(url: impl Into<String>) -> Result<Self, ConfigError> {
         Self::builder(url).build()
-    }
-
-    /// Format, headers, credentials, timeouts, connections.
-    pub fn builder(url: impl Into<String>) -> Builder<Json> {
-        Builder::new(url.into())
     }
 }
 

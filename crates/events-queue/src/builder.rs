@@ -11,7 +11,7 @@ use events_core::{
     engine::{Batches, Blocking, Each, Linger},
 };
 
-use crate::{lanes::Route, queue::Queue, start::drive};
+use crate::{drive::drive, lanes::Route, queue::Queue};
 
 /// What a queue is called unless it is told, the same for all of them.
 static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("queue"));
@@ -66,6 +66,13 @@ pub(crate) struct Split<E> {
     pub(crate) setting: &'static str,
     pub(crate) lanes: usize,
     pub(crate) route: Route<E>,
+}
+
+impl<E: Event + Clone> Queue<E> {
+    /// Capacity, overflow policy, batches, lanes, dead letter and name.
+    pub fn builder() -> Builder<E, Single> {
+        Builder::new()
+    }
 }
 
 impl<E: Event + Clone> Builder<E, Single> {

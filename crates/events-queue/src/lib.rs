@@ -3,6 +3,7 @@
 
 mod builder;
 mod channel;
+mod drive;
 mod lanes;
 mod queue;
 mod shared_close;

@@ -9,16 +9,13 @@ use events_core::{
     },
 };
 
-use crate::{
-    builder::{Builder, Single},
-    lanes::Lanes,
-};
+use crate::lanes::Lanes;
 
 /// Takes events at once and delivers them, in order, to the sink behind it.
 ///
 /// A handle: clones share the queue, and it implements both [`Sink`] and [`AsyncSink`]. The sink
 /// is written to by a worker, a thread or a future; or by several side by side, with
-/// [`lanes`](Builder::lanes). Dropping the last handle closes the queue
+/// [`lanes`](crate::Builder::lanes). Dropping the last handle closes the queue
 /// without waiting: what was accepted is still delivered, as long as the process lives.
 ///
 /// # Default
@@ -51,7 +48,7 @@ impl<E: Event + Clone> Queue<E> {
     ///
     /// # Panics
     /// If the operating system cannot start a thread, as [`std::thread::spawn`] does;
-    /// [`Builder::spawn`] returns an error instead.
+    /// [`Builder::spawn`](crate::Builder::spawn) returns an error instead.
     pub fn spawn(sink: impl Sink<E> + 'static) -> Self {
         Self::builder().spawn(sink).expect("a thread for the queue's worker")
     }
@@ -87,17 +84,12 @@ impl<E: Event + Clone> Queue<E> {
     /// A queue whose worker is a task of the current tokio runtime.
     ///
     /// # Panics
-    /// Outside a runtime, as [`tokio::spawn`] does; [`Builder::spawn_tokio`] returns an error
+    /// Outside a runtime, as [`tokio::spawn`] does; [`Builder::spawn_tokio`](crate::Builder::spawn_tokio) returns an error
     /// instead.
     #[cfg(feature = "tokio")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn spawn_tokio(sink: impl AsyncSink<E> + 'static) -> Self {
         Self::builder().spawn_tokio(sink).expect("a tokio runtime for the queue's worker")
-    }
-
-    /// Capacity, overflow policy, batches, lanes, dead letter and name.
-    pub fn builder() -> Builder<E, Single> {
-        Builder::new()
     }
 
     pub(crate) fn new(lanes: Lanes<E>, overflow: Overflow) -> Self {

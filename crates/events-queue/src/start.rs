@@ -1,6 +1,6 @@
 //! From settings to a running queue.
 
-use std::{future::poll_fn, sync::Arc, task::Poll, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use events_core::{
     Close, ConfigError, Event, Overflow,
@@ -25,25 +25,6 @@ struct Draft<E> {
     capacity: Option<usize>,
     cursor: Arc<Cursor>,
     feed: Arc<Feed<E>>,
-}
-
-/// Drives all lanes in one future: one that waits does not hold up the others.
-pub(crate) async fn drive<E, D>(mut workers: Vec<Worker<E, D>>)
-where
-    E: Event + Clone,
-    D: Deliver<E>,
-{
-    if workers.len() == 1
-        && let Some(worker) = workers.pop()
-    {
-        return worker.run().await;
-    }
-    let mut lanes: Vec<_> = workers.into_iter().map(|worker| Box::pin(worker.run())).collect();
-    poll_fn(|cx| {
-        lanes.retain_mut(|lane| lane.as_mut().poll(cx).is_pending());
-        if lanes.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 impl<E: Event + Clone, M> Builder<E, M> {

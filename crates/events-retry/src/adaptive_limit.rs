@@ -5,7 +5,7 @@ use events_core::{
     engine::{isolate, park::block_on},
 };
 
-use crate::permits::Permits;
+use crate::{limit_stats::LimitStats, permits::Permits};
 
 /// An answer that may take longer than this was given in another unit.
 const LONGEST_LATENCY: Duration = Duration::from_hours(24);
@@ -81,18 +81,6 @@ impl AdaptiveLimit<()> {
     pub const fn builder() -> AdaptiveLimitBuilder {
         AdaptiveLimitBuilder { minimum: 1, initial: None, maximum: 32, latency: None }
     }
-}
-
-/// A snapshot of an [`AdaptiveLimit`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LimitStats {
-    /// How many writes may be under way at once.
-    pub limit: usize,
-    /// How many are; more than the limit just after it was lowered.
-    pub in_flight: usize,
-    /// How many wait.
-    pub waiting: usize,
 }
 
 /// Sets up an [`AdaptiveLimit`].

@@ -11,7 +11,7 @@ use events_core::{
     engine::{clock, feed::WaitQueue, isolate, sync::Mutex},
 };
 
-use crate::adaptive_limit::LimitStats;
+use crate::limit_stats::LimitStats;
 
 /// A number of permits that moves, and the line for them.
 ///

@@ -31,6 +31,7 @@
 //! ```
 
 mod destination;
+mod kit;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,8 @@ use std::{
 pub use destination::Destination;
 use trial::Trial;
 
+use kit::{Drive, Kit, Outcome};
+
 use crate::{
     error::SinkError,
     event::Event,
@@ -74,24 +77,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Suite<S> {
     kit: Kit<S>,
     patience: Duration,
-}
-
-type Outcome = Result<(), SinkError>;
-type Drive = dyn Fn(Pin<&mut (dyn Future<Output = Outcome> + Send + '_)>) -> Outcome + Send + Sync;
-type Write<S> = dyn Fn(&S, u64, &Drive) -> Outcome + Send + Sync;
-type Observe<S> = dyn Fn(&S) -> Vec<u64> + Send + Sync;
-
-/// What every rule needs to try a sink.
-struct Kit<S> {
-    make: Box<dyn Fn(&Destination) -> S + Send + Sync>,
-    write: Box<Write<S>>,
-    /// Polls a write once and drops it; absent for threads, which cannot.
-    write_and_drop: Option<Box<Write<S>>>,
-    observe: Option<Box<Observe<S>>>,
-    drive: Box<Drive>,
-    hands_on: bool,
-    lossy: bool,
-    unordered: bool,
 }
 
 impl<S: Close + 'static> Suite<S> {

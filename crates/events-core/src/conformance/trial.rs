@@ -6,7 +6,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Destination, Kit, Outcome};
+use super::{
+    destination::Destination,
+    kit::{Kit, Outcome},
+};
 use crate::sink::Close;
 
 /// Each writer's events carry numbers of its own, from a multiple of this on.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How a sink is given events that lie side by side.
-pub trait Deliver<E>: Clone + Send + Sync {
+pub trait Deliver<E>: Clone + Send + Sync + 'static {
     /// How many of `available` events it is given at once.
     fn span(&self, available: usize) -> usize;
 
@@ -21,7 +21,7 @@ pub trait Deliver<E>: Clone + Send + Sync {
 #[derive(Debug, Clone)]
 pub struct Each<S>(pub S);
 
-impl<E: Event, S: AsyncSink<E> + Clone> Deliver<E> for Each<S> {
+impl<E: Event, S: AsyncSink<E> + Clone + 'static> Deliver<E> for Each<S> {
     fn span(&self, _available: usize) -> usize {
         1
     }
@@ -35,7 +35,7 @@ impl<E: Event, S: AsyncSink<E> + Clone> Deliver<E> for Each<S> {
 #[derive(Debug, Clone)]
 pub struct Batches<S>(pub S);
 
-impl<E: Event, S: AsyncSink<[E]> + Clone> Deliver<E> for Batches<S> {
+impl<E: Event, S: AsyncSink<[E]> + Clone + 'static> Deliver<E> for Batches<S> {
     fn span(&self, available: usize) -> usize {
         available
     }

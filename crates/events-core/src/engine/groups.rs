@@ -9,13 +9,10 @@
 //! So where events are few, one worker is woken for all sinks. One that does not keep up leaves half
 //! of its sinks to another, until there are as many as cores.
 
-use std::fmt;
+use std::{fmt, pin::Pin};
 
 use crate::{
-    engine::{
-        worker::{Member, Worker},
-        worker_handle::WorkerHandle,
-    },
+    engine::{member::Member, worker_handle::WorkerHandle},
     event::Event,
     runtime::sync::{Arc, AtomicUsize, Mutex, Ordering},
 };
@@ -26,7 +23,7 @@ const MOVERS: usize = 256;
 
 /// The groups of one kind of sink in one feed.
 pub struct Groups<E: Event + Clone, D> {
-    spawn: Spawn<E, D>,
+    spawn: Box<dyn Fn(Run) + Send + Sync>,
     /// How many workers can run at a time.
     cores: usize,
     /// How many sinks there are.
@@ -36,7 +33,8 @@ pub struct Groups<E: Event + Clone, D> {
     count: AtomicUsize,
 }
 
-type Spawn<E, D> = Box<dyn Fn(Worker<E, D>) + Send + Sync>;
+/// A worker that runs once it is polled. Groups know no more of it.
+pub type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A worker that others may join.
 pub(crate) struct Group<E: Event + Clone, D> {
@@ -47,7 +45,7 @@ pub(crate) struct Group<E: Event + Clone, D> {
 
 impl<E: Event + Clone, D> Groups<E, D> {
     /// Groups whose workers run once they are given to `spawn`, up to `cores` of them at a time.
-    pub fn new(cores: usize, spawn: impl Fn(Worker<E, D>) + Send + Sync + 'static) -> Self {
+    pub fn new(cores: usize, spawn: impl Fn(Run) + Send + Sync + 'static) -> Self {
         Self {
             spawn: Box::new(spawn),
             cores: cores.max(1),
@@ -75,7 +73,7 @@ impl<E: Event + Clone, D> Groups<E, D> {
     }
 
     /// Runs `worker`.
-    pub fn spawn(&self, worker: Worker<E, D>) {
+    pub(crate) fn spawn(&self, worker: Run) {
         (self.spawn)(worker);
     }
 

@@ -69,7 +69,7 @@ struct Model {
 impl Model {
     fn new(waits: bool) -> Self {
         let feed = Arc::new(Feed::new());
-        let groups = Arc::new(Sinks::new(2, |worker| drop(run(worker))));
+        let groups = Arc::new(Sinks::new(2, |worker| drop(thread::spawn(|| block_on(worker)))));
         let sinks = [waits, false].map(|waits| Arc::new(Seen { waits, ..Seen::default() }));
         let [one, two] = sinks.each_ref().map(|sink| {
             let reader = feed.reader(None);

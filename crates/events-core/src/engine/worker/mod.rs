@@ -1,6 +1,5 @@
 //! The one loop under every queue and subscription: see [`Worker`].
 
-mod member;
 mod sharing;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -15,8 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use member::EndOnDrop;
-pub(crate) use member::Member;
 use walk::{Step, Walk};
 
 use crate::{
@@ -27,6 +24,7 @@ use crate::{
         feed::{Chunk, Reader},
         groups::{Group, Groups},
         isolate,
+        member::{EndOnDrop, Member},
         worker_handle::WorkerHandle,
     },
     event::Event,

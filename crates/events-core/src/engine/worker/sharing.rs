@@ -5,9 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Member, STEADY, Worker, walk::Walk};
+use super::{STEADY, Worker, walk::Walk};
 use crate::{
-    engine::{account::Account, deliver::Deliver, feed::Chunk, worker_handle::WorkerHandle},
+    engine::{
+        account::Account, deliver::Deliver, feed::Chunk, member::Member,
+        worker_handle::WorkerHandle,
+    },
     event::Event,
 };
 
@@ -84,7 +87,8 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         if others.iter().filter(|member| member.attach(&handle)).count() > 0 {
             handle.notify();
         }
-        groups.spawn(self.branch(handle, Arc::new(others), Some(chunk), since_wait));
+        groups
+            .spawn(Box::pin(self.branch(handle, Arc::new(others), Some(chunk), since_wait).run()));
     }
 
     /// Has `others` go on in a new task, away from the sink that waits.
@@ -105,7 +109,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         let handle = std::mem::replace(&mut self.handle, handle);
         let mut worker = self.branch(handle, others, chunk, STEADY);
         worker.group = self.group.take();
-        groups.spawn(worker);
+        groups.spawn(Box::pin(worker.run()));
     }
 
     /// A worker that goes on from here with `members`, first with `chunk`.

@@ -2,13 +2,13 @@
 
 use std::{
     future::pending,
-    pin::Pin,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     task::{Context, Waker},
     thread,
 };
 
 use super::*;
+use crate::engine::groups::Run;
 use crate::{
     closing::Closing,
     engine::{cursor::Cursor, deliver::Each, feed::Feed},
@@ -47,10 +47,6 @@ impl AsyncSink<u64> for Door {
     }
 }
 
-type Doors = Worker<u64, Each<Arc<Door>>>;
-
-type Run = Pin<Box<dyn Future<Output = ()>>>;
-
 struct Pair {
     feed: Arc<Feed<u64>>,
     doors: [Arc<Door>; 2],
@@ -58,7 +54,7 @@ struct Pair {
     /// The worker of both.
     run: Run,
     /// Those that leave it.
-    others: Arc<Mutex<Vec<Doors>>>,
+    others: Arc<Mutex<Vec<Run>>>,
 }
 
 impl Pair {
@@ -82,7 +78,7 @@ impl Pair {
     }
 
     fn other(&self) -> Run {
-        Box::pin(self.others.lock().pop().unwrap().run())
+        self.others.lock().pop().unwrap()
     }
 }
 
@@ -190,7 +186,7 @@ fn many_that_wait_at_once_are_not_copied_for_each_of_them() {
     assert!(poll(&mut runs[0]).is_pending());
     loop {
         let Some(other) = others.lock().pop() else { break };
-        runs.push(Box::pin(other.run()));
+        runs.push(other);
         assert!(poll(runs.last_mut().unwrap()).is_pending());
     }
     assert_eq!(runs.len(), SINKS, "all are alone");

@@ -3,9 +3,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::Member;
 use crate::{
-    engine::{account::Flow, deliver::Deliver},
+    engine::{account::Flow, deliver::Deliver, member::Member},
     event::Event,
 };
 

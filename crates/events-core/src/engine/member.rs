@@ -14,10 +14,10 @@ use crate::{
 
 /// A sink with its account.
 pub(crate) struct Member<E, D> {
-    pub(super) account: Arc<Account<E>>,
+    pub(crate) account: Arc<Account<E>>,
     /// The account's: what is looked at for each event.
-    pub(super) cursor: Arc<Cursor>,
-    pub(super) sink: D,
+    pub(crate) cursor: Arc<Cursor>,
+    pub(crate) sink: D,
 }
 
 impl<E: Event + Clone, D> Member<E, D> {
@@ -27,16 +27,16 @@ impl<E: Event + Clone, D> Member<E, D> {
     }
 
     /// Tells those who wait how far the sink has come, and looks after them.
-    pub(super) fn publish(&self) -> Flow {
+    pub(crate) fn publish(&self) -> Flow {
         if self.cursor.publish() { self.account.serve_waiters() } else { Flow::Go }
     }
 
     /// Whether nothing more is to be delivered. Looks after whoever called.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         (self.cursor.is_notified() && self.publish() == Flow::Stop) || self.is_at_end()
     }
 
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.cursor.reached() >= self.cursor.stop()
     }
 
@@ -51,7 +51,7 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
     ///
     /// If it is `prompt`, others hear of each at once; if not, at the end or when they ask.
     #[expect(clippy::manual_async_fn, reason = "an async fn would hold its arguments twice")]
-    pub(super) fn deliver(&self, chunk: &Chunk<E>, prompt: bool) -> impl Future<Output = Flow> {
+    pub(crate) fn deliver(&self, chunk: &Chunk<E>, prompt: bool) -> impl Future<Output = Flow> {
         async move {
             let cursor = &*self.cursor;
             if cursor.is_notified() && self.publish() == Flow::Stop {
@@ -94,7 +94,7 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
     }
 
     /// Settles the events over which the sink panicked; it goes on with the next.
-    pub(super) fn fail_next(&self, chunk: &Chunk<E>, panicked: &SinkError) {
+    pub(crate) fn fail_next(&self, chunk: &Chunk<E>, panicked: &SinkError) {
         let events = chunk.from(self.cursor.reached());
         if !events.is_empty() {
             self.account.fail(&events[..self.sink.span(events.len())], panicked);
@@ -113,7 +113,7 @@ impl<E, D: Clone> Clone for Member<E, D> {
 }
 
 /// A member that is no longer in the worker's list, but whose account has not ended.
-pub(super) struct EndOnDrop<'a, E: Event + Clone>(pub(super) &'a Account<E>);
+pub(crate) struct EndOnDrop<'a, E: Event + Clone>(pub(crate) &'a Account<E>);
 
 impl<E: Event + Clone> Drop for EndOnDrop<'_, E> {
     fn drop(&mut self) {
