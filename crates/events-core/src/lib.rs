@@ -48,7 +48,8 @@ pub use gate::Gate;
 pub use overflow::Overflow;
 pub use sink::{AsyncSink, Close, Sink};
 pub use sinks::{
-    Bisect, BoxAsyncSink, Discard, Fallback, Filter, Map, Matcher, Memory, OrElse, SinkFn, sink_fn,
+    Bisect, BoxAsyncSink, Discard, Fallback, Filter, Map, Matcher, Memory, OrElse, Router, SinkFn,
+    Timeout, sink_fn,
 };
 pub use stats::{Dropped, Stats};
 pub use strategy::{

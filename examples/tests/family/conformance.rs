@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use events_broadcast::Broadcaster;
 use events_core::{
     AsyncSink, Breaker, Close, Closing, ExponentialBackoff, Fallback, Filter, Map, Memory, OrElse,
-    Sink, SinkError,
+    Router, Sink, SinkError, Timeout,
     conformance::{Destination, Suite},
     sink_fn,
 };
@@ -81,6 +81,23 @@ fn fallback_and_or_else() {
     Suite::async_wrapper(|destination| Fallback::new(destination, Memory::<u64>::new())).run();
     Suite::wrapper(|destination| OrElse::new(destination, |_: &u64, error| Err(error))).run();
     Suite::async_wrapper(|destination| OrElse::new(destination, |_: &u64, error| Err(error))).run();
+}
+
+#[test]
+fn router() {
+    Suite::wrapper(|destination| Router::new().route(destination, |_: &u64| true)).run();
+    Suite::async_wrapper(|destination| Router::new().route(destination, |_: &u64| true)).run();
+    let odd = |event: &u64| event % 2 == 1;
+    Suite::wrapper(move |to| Router::new().route(to.clone(), odd).otherwise(to)).run();
+    Suite::async_wrapper(move |to| Router::new().route(to.clone(), odd).otherwise(to)).run();
+}
+
+#[test]
+fn timeout() {
+    let hour = Duration::from_hours(1);
+    Suite::wrapper(move |destination| Timeout::new(destination, hour).unwrap()).run();
+    Suite::async_wrapper(move |destination| Timeout::new(destination, hour).unwrap()).run();
+    check_in_tokio(move |destination| Timeout::new(destination, hour).unwrap());
 }
 
 #[test]

@@ -9,7 +9,9 @@ mod forward;
 pub(crate) mod map;
 pub(crate) mod memory;
 pub(crate) mod or_else;
+pub(crate) mod router;
 pub(crate) mod sink_fn;
+pub(crate) mod timeout;
 
 pub use bisect::Bisect;
 pub use box_async::BoxAsyncSink;
@@ -19,4 +21,6 @@ pub use filter::{Filter, Matcher};
 pub use map::Map;
 pub use memory::Memory;
 pub use or_else::OrElse;
+pub use router::Router;
 pub use sink_fn::{SinkFn, sink_fn};
+pub use timeout::Timeout;

@@ -1,8 +1,8 @@
 //! The crate's own sinks keep the contract, by themselves and behind every pointer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use events_core::{BoxAsyncSink, Discard, Memory, Sink, conformance::Suite};
+use events_core::{BoxAsyncSink, Discard, Memory, Router, Sink, Timeout, conformance::Suite};
 
 #[test]
 fn memory() {
@@ -39,4 +39,34 @@ fn a_reference_a_box_and_an_arc_in_tasks() {
     Suite::async_wrapper(Box::new).run();
     Suite::async_wrapper(Arc::new).run();
     Suite::async_wrapper(BoxAsyncSink::<u64>::new).run();
+}
+
+#[test]
+fn a_router_with_sinks_of_any_type() {
+    Suite::wrapper(|destination| {
+        Router::<u64, Box<dyn Sink<u64>>>::new()
+            .route(Box::new(destination), |_: &u64| true)
+            .otherwise(Box::new(Discard::new()))
+    })
+    .run();
+    Suite::async_wrapper(|destination| {
+        Router::new()
+            .route(BoxAsyncSink::new(destination), |_: &u64| true)
+            .otherwise(BoxAsyncSink::new(Discard::new()))
+    })
+    .run();
+}
+
+#[test]
+fn a_router_that_discards_what_it_does_not_know() {
+    let make = || Router::<u64, Memory<u64>>::new().otherwise_discard();
+    Suite::sink(make, |number| number).run();
+    Suite::async_sink(make, |number| number).run();
+}
+
+#[test]
+fn a_timeout() {
+    let limit = Duration::from_hours(1);
+    Suite::wrapper(move |destination| Timeout::new(destination, limit).unwrap()).run();
+    Suite::async_wrapper(move |destination| Timeout::new(destination, limit).unwrap()).run();
 }
