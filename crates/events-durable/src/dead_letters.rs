@@ -3,7 +3,9 @@ use std::{collections::VecDeque, fmt, path::PathBuf, time::SystemTime};
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
-use crate::{event_id::EventId, open_error::OpenError, store::bytes_of, stored::system_time};
+use crate::{
+    encoding, event_id::EventId, open_error::OpenError, store::bytes_of, stored::system_time,
+};
 
 /// How many are read at a time.
 const PAGE: u64 = 100;
@@ -74,7 +76,7 @@ impl Dead {
     /// # Errors
     /// It does not decode. The error may quote the event.
     pub fn event<E: DeserializeOwned>(&self) -> Result<E, serde_json::Error> {
-        serde_json::from_slice(&self.event)
+        encoding::decode(&self.event)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     builder::{Builder, Single},
     dead_letters::{DeadLetters, Which},
     desk::{Command, Desk},
+    encoding::encode,
     open_error::OpenError,
     reply::Reply,
     row::Row,
@@ -23,9 +24,6 @@ use crate::{
     stored::Stored,
     waiting::answered,
 };
-
-/// The database's limit for one value, less what else a row holds.
-const LARGEST: usize = 1_000_000_000 - 1_024;
 
 /// A queue on disk: a write is `Ok` once the event is committed to the file, and the backlog
 /// survives the process.
@@ -37,7 +35,10 @@ const LARGEST: usize = 1_000_000_000 - 1_024;
 /// [ids](Stored::id) stay the same.
 ///
 /// Events are stored as JSON, and the sink is given what comes back from there, also in the
-/// process that wrote it.
+/// process that wrote it. A write looks whether it does come back: an event that would not, or as
+/// another one, is `Rejected`, such as a number that is not finite, a `Some(None)`, or what is nested
+/// more than 127 deep. That is judged by what the event tells serde: a field that it skips, and the
+/// variant of an `untagged` enum, are not seen.
 ///
 /// Dropping the last handle closes the queue without waiting: it goes on delivering as long as the
 /// process lives, and what is left stays in the file.
@@ -233,16 +234,11 @@ impl<E> DurableQueue<E> {
     }
 }
 
-impl<E: Serialize> DurableQueue<E> {
+impl<E: Serialize + DeserializeOwned> DurableQueue<E> {
     async fn commit(&self, event: &E) -> Result<(), SinkError> {
         let Handle { account, desk, .. } = &*self.handle;
         desk.lock().check_open()?;
-        // The encoder's own words may be those of the event's `Serialize`, and quote it.
-        let text = serde_json::to_string(event)
-            .map_err(|_| SinkError::rejected("the event cannot be written as JSON"))?;
-        if text.len() > LARGEST {
-            return Err(SinkError::rejected("the event is larger than SQLite takes"));
-        }
+        let text = encode(event)?;
         if let Some(waiting) = desk.offer(text.into())? {
             return waiting.committed(account).await;
         }
@@ -251,13 +247,13 @@ impl<E: Serialize> DurableQueue<E> {
     }
 }
 
-impl<E: Event + Serialize> Sink<E> for DurableQueue<E> {
+impl<E: Event + Serialize + DeserializeOwned> Sink<E> for DurableQueue<E> {
     fn write(&self, event: &E) -> Result<(), SinkError> {
         block_on(self.commit(event))
     }
 }
 
-impl<E: Event + Serialize> AsyncSink<E> for DurableQueue<E> {
+impl<E: Event + Serialize + DeserializeOwned> AsyncSink<E> for DurableQueue<E> {
     fn write(&self, event: &E) -> impl Future<Output = Result<(), SinkError>> + Send {
         self.commit(event)
     }

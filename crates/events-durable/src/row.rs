@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use events_core::SinkError;
 use serde::de::DeserializeOwned;
 
-use crate::{event_id::EventId, stored::Stored};
+use crate::{encoding, event_id::EventId, stored::Stored};
 
 /// An event as it is stored, on its way from the disk to the sink.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub(crate) struct Row {
 impl Row {
     /// The event, or why it is none: without a word of its content, which the decoder would quote.
     pub(crate) fn decode<E: DeserializeOwned>(&self) -> Result<Stored<E>, String> {
-        match serde_json::from_slice(&self.text) {
+        match encoding::decode(&self.text) {
             Ok(event) => Ok(Stored::new(self.id, self.written, event)),
             Err(error) => Err(format!(
                 "the event does not decode: {:?} error at line {}, column {}",

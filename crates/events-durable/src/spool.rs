@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     dead_letters::{DeadLetters, Which},
     durability::Durability,
+    encoding,
     event_id::EventId,
     open_error::OpenError,
     schema,
@@ -167,7 +168,7 @@ impl Raw {
     /// # Errors
     /// It does not decode. The error may quote the event.
     pub fn event<E: DeserializeOwned>(&self) -> Result<E, serde_json::Error> {
-        serde_json::from_slice(&self.event)
+        encoding::decode(&self.event)
     }
 }
 

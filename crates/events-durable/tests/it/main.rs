@@ -7,6 +7,8 @@ mod dead_letters;
 mod delivery;
 mod kill;
 mod retry;
+mod round_trip;
+mod shapes;
 mod space;
 mod support;
 #[cfg(feature = "tokio")]
