@@ -121,9 +121,35 @@ impl Cursor {
         self.bound
     }
 
-    /// How many events it has to skip to be within its bound of `head` again.
+    /// How many events it has to skip to be within its bound of `head` again, and to come to `first`,
+    /// before which the log has let go of all. None beyond where its account ends, though both may
+    /// lie far beyond that.
     #[inline]
-    pub fn lag(&self, head: u64) -> u64 {
-        self.bound.map_or(0, |bound| head.saturating_sub(self.reached()).saturating_sub(bound))
+    pub fn lag(&self, head: u64, first: u64) -> u64 {
+        let (at, stop) = (self.reached(), self.stop());
+        self.lag_at(at, head).max(first.min(stop).saturating_sub(at))
+    }
+
+    /// How many it would have to skip to be within its bound of `head` if it stood at `at`.
+    #[inline]
+    pub(crate) fn lag_at(&self, at: u64, head: u64) -> u64 {
+        let end = head.min(self.stop());
+        self.bound.map_or(0, |bound| end.saturating_sub(at).saturating_sub(bound))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_after_the_end_of_an_account_is_none_of_its_lag() {
+        let cursor = Cursor::new(10, Some(5));
+        assert_eq!([cursor.lag(14, 0), cursor.lag(100, 10), cursor.lag(100, 98)], [0, 85, 88]);
+        cursor.stop_at(17);
+        assert_eq!(cursor.lag(100, 10), 2, "the last five of its own are within the bound");
+        assert_eq!(cursor.lag(100, 98), 7, "the log has none of its own any more");
+        cursor.settle_to(17);
+        assert_eq!(cursor.lag(100, 98), 0);
     }
 }

@@ -62,7 +62,7 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
             let mut at = cursor.reached();
             loop {
                 if cursor.bound().is_some() {
-                    if self.account.skip_lag() == Flow::Stop {
+                    if self.account.skip_lag(chunk.first()) == Flow::Stop {
                         return Flow::Stop;
                     }
                     at = cursor.reached();
@@ -95,7 +95,7 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
 
     /// Settles the events over which the sink panicked; it goes on with the next.
     pub(crate) fn fail_next(&self, chunk: &Chunk<E>, panicked: &SinkError) {
-        let events = chunk.from(self.cursor.reached());
+        let events = chunk.range(self.cursor.reached()..self.cursor.stop());
         if !events.is_empty() {
             self.account.fail(&events[..self.sink.span(events.len())], panicked);
         }

@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    ops::Range,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -221,13 +222,14 @@ impl<E: Event + Clone> Account<E> {
         if state.settled_at_end.is_some() {
             return;
         }
-        if self.parts.cursor.reached() >= self.end_of_account() {
-            state.settled_at_end = Some(self.parts.cursor.reached());
+        let reached = self.parts.cursor.reached();
+        if reached >= self.feed.head().min(self.parts.cursor.stop()) {
+            state.settled_at_end = Some(reached);
             return;
         }
         let rest = self.rest(&state);
-        let count = rest.count();
-        let failed = state.stopped_by.is_some() && !self.parts.disconnect;
+        let count = rest.count;
+        let failed = state.stopped_by.is_some() && !state.disconnected;
         if failed {
             state.failed += count;
         } else {
@@ -237,57 +239,46 @@ impl<E: Event + Clone> Account<E> {
         if !failed || state.aborted {
             state.undelivered += count;
         }
-        state.skipped += rest.end - rest.reached - count;
+        state.skipped += rest.skipped();
         state.settled_at_end = Some(rest.end);
         state.writing_dead_letters += 1;
         let error = state.stopped_by.clone();
         let error = error.unwrap_or_else(|| SinkError::new(ErrorKind::Undelivered, why));
         let waiting = state.waiting.take();
         drop(state);
-        for (chunk, from, to) in rest.parts {
-            if from < to {
-                self.write_dead_letters(&failures(
-                    &chunk.from(from)[..(to - from) as usize],
-                    &error,
-                ));
-            }
+        for (chunk, range) in rest.runs {
+            self.write_dead_letters(&failures(chunk.range(range), &error));
         }
         self.dead_letters_written();
         waiting.wake();
         self.notify();
     }
 
-    /// Where the account ends, or would if it ended now.
-    fn end_of_account(&self) -> u64 {
-        self.feed.head().min(self.parts.cursor.stop())
-    }
-
     /// What lies between where the sink has come and where the account ends.
     fn rest(&self, state: &State<E>) -> Rest<E> {
-        let end = self.end_of_account();
+        let cursor = &*self.parts.cursor;
+        let head = self.feed.head();
         // In this order, since a worker that is not stuck after all moves on meanwhile: a chunk that
         // it takes from the log now is found in `log`, one that it had before at its worker.
-        let log = self.feed.from(self.parts.cursor.reached());
+        let log = self.feed.from(cursor.reached());
         let current = state.worker.current();
-        let reached = self.parts.cursor.reached();
-        let end = end.max(reached);
-        // What the sink holds is no part of the lag.
-        let held = match &current {
-            Some(chunk) if chunk.end() > reached => {
-                chunk.end().min(reached + self.parts.span).min(end)
-            }
-            _ => reached,
-        };
-        let lagging = self.parts.cursor.bound().map_or(0, |bound| end.saturating_sub(bound));
-        let mut rest = Rest { reached, end, parts: Vec::new() };
-        let mut next = held.max(lagging);
-        if let Some(chunk) = current {
-            rest.add(Arc::clone(&chunk), reached, held);
-            next = next.max(rest.add(chunk, next, end));
+        let reached = cursor.reached();
+        let end = head.min(cursor.stop()).max(reached);
+        let mut rest = Rest { reached, end, count: 0, runs: Vec::new(), chunks: Vec::new() };
+        // What the sink holds is no part of the lag. It holds nothing of a chunk that begins beyond
+        // `reached`: the worker has yet to skip what lies before.
+        let is_delivering = current.is_some();
+        let chunks: Vec<_> = current.into_iter().chain(log).collect();
+        let in_hand = chunks.iter().find(|chunk| chunk.first() <= reached && reached < chunk.end());
+        let mut next = reached;
+        if let Some(chunk) = in_hand.filter(|_| is_delivering) {
+            next = rest.add(chunk, reached..reached.saturating_add(self.parts.span));
         }
-        for chunk in log {
-            next = next.max(rest.add(chunk, next, end));
+        next += cursor.lag_at(next, head);
+        for chunk in &chunks {
+            next = next.max(rest.add(chunk, next..end));
         }
+        rest.chunks = chunks;
         rest
     }
 
@@ -352,21 +343,31 @@ struct Rest<E> {
     /// How far the worker had come. It may settle more meanwhile, which is ignored.
     reached: u64,
     end: u64,
-    /// Runs of events, some empty: the chunk, and the sequence numbers from and to which. It holds
-    /// every chunk looked at, so that none is dropped under a lock.
-    parts: Vec<(Arc<Chunk<E>>, u64, u64)>,
+    /// How many events there are in `runs`.
+    count: u64,
+    /// Runs of events, none twice: the chunk, and the sequence numbers of those that lie in it.
+    runs: Vec<(Arc<Chunk<E>>, Range<u64>)>,
+    /// Every chunk looked at, so that none is dropped under a lock.
+    chunks: Vec<Arc<Chunk<E>>>,
 }
 
 impl<E> Rest<E> {
-    /// Adds what `chunk` holds from sequence number `from` up to `to`; where it ends.
-    fn add(&mut self, chunk: Arc<Chunk<E>>, from: u64, to: u64) -> u64 {
-        let end = chunk.end();
-        self.parts.push((chunk, from, to.min(end)));
+    /// Adds those events in `range` that `chunk` holds and that are part of the account; where the
+    /// next may begin.
+    fn add(&mut self, chunk: &Arc<Chunk<E>>, range: Range<u64>) -> u64 {
+        let run = range.start.max(chunk.first())..range.end.min(chunk.end()).min(self.end);
+        if run.is_empty() {
+            return range.start;
+        }
+        let end = run.end;
+        self.count += end - run.start;
+        self.runs.push((Arc::clone(chunk), run));
         end
     }
 
-    fn count(&self) -> u64 {
-        self.parts.iter().map(|(_, from, to)| to.saturating_sub(*from)).sum()
+    /// How many events of the account are not in `runs`, since they lie too far behind.
+    const fn skipped(&self) -> u64 {
+        self.end - self.reached - self.count
     }
 }
 

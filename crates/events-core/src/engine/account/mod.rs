@@ -57,6 +57,8 @@ struct State<E> {
     aborted: bool,
     /// Why nothing more is delivered: the destination is closed, or lagged too far.
     stopped_by: Option<SinkError>,
+    /// Whether that was its lag: then what is left was given up, and not refused.
+    disconnected: bool,
     /// How many events are settled, once whoever ends the account has settled the rest.
     settled_at_end: Option<u64>,
     /// Whether the result is being told.
@@ -124,6 +126,7 @@ impl<E> Account<E> {
                 finishing: None,
                 aborted: false,
                 stopped_by: None,
+                disconnected: false,
                 settled_at_end: None,
                 finished: false,
                 outcome: None,
@@ -150,18 +153,18 @@ impl<E> Account<E> {
         let state = self.state.lock();
         let settled = state.settled_at_end.unwrap_or_else(|| cursor.reached());
         // Read after what is settled, so that it cannot lie before.
-        let end = self.feed.head().min(cursor.stop()).max(settled);
+        let head = self.feed.head();
+        let end = head.min(cursor.stop()).max(settled);
         let mut pending = end - settled;
         let mut overflow = state.skipped;
         current = state.worker.current();
         let current = current.as_ref().filter(|chunk| chunk.end() > settled);
         // What the worker will skip as soon as it looks, is dropped already.
-        if let Some(bound) = cursor.bound() {
-            let in_hand = if current.is_some() { self.parts.span } else { 0 };
-            let lag = pending.saturating_sub(bound.saturating_add(in_hand));
-            pending -= lag;
-            overflow += lag;
-        }
+        let in_hand = current.is_some_and(|chunk| chunk.first() <= settled);
+        let in_hand = if in_hand { self.parts.span } else { 0 };
+        let lag = cursor.lag_at(settled.saturating_add(in_hand).min(end), head).min(pending);
+        pending -= lag;
+        overflow += lag;
         let oldest = (pending > 0)
             .then(|| current.map(|chunk| chunk.since()).or_else(|| self.feed.since(settled)));
         Stats {

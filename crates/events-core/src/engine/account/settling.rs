@@ -59,9 +59,10 @@ impl<E: Event + Clone> Account<E> {
         self.publish()
     }
 
-    /// Leaves out what lies further behind than the bound allows.
-    pub(crate) fn skip_lag(&self) -> Flow {
-        match self.parts.cursor.lag(self.feed.head()) {
+    /// Leaves out what lies further behind than the bound allows, or before `first`, where the chunk
+    /// begins that the log has given out next.
+    pub(crate) fn skip_lag(&self, first: u64) -> Flow {
+        match self.parts.cursor.lag(self.feed.head(), first) {
             0 => Flow::Go,
             count => self.lag(count),
         }
@@ -69,12 +70,18 @@ impl<E: Event + Clone> Account<E> {
 
     /// The worker lags by `count` events more than its bound allows: it skips them, or ends.
     fn lag(&self, count: u64) -> Flow {
-        if !self.claim(count, |state| state.skipped += count) {
+        let ours = self.claim(count, |state| {
+            state.skipped += count;
+            if self.parts.disconnect {
+                let why = "the sink lagged too far behind and was disconnected";
+                state.stopped_by = Some(SinkError::new(ErrorKind::Closed, why));
+                state.disconnected = true;
+            }
+        });
+        if !ours {
             return Flow::Stop;
         }
         if self.parts.disconnect {
-            let why = "the sink lagged too far behind and was disconnected";
-            self.state.lock().stopped_by = Some(SinkError::new(ErrorKind::Closed, why));
             tracing::warn!(queue = self.name(), count, "disconnected: the sink lags");
             self.begin_close();
         } else {

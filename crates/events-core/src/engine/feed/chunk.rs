@@ -1,4 +1,8 @@
-use std::{fmt, ops::Deref, time::Instant};
+use std::{
+    fmt,
+    ops::{Deref, Range},
+    time::Instant,
+};
 
 /// A sealed run of events, shared by all who read it.
 pub struct Chunk<E> {
@@ -23,10 +27,31 @@ impl<E> Chunk<E> {
         self.since
     }
 
-    /// Its events from sequence number `at` on, none if `at` lies beyond it.
+    /// Its events from sequence number `at` on: all of them if `at` lies before it, none if it lies
+    /// beyond.
     pub fn from(&self, at: u64) -> &[E] {
         let skip = at.saturating_sub(self.first) as usize;
         self.events.get(skip..).unwrap_or(&[])
+    }
+
+    /// Those of its events whose sequence numbers lie in `range`, which may begin before it and end
+    /// beyond it.
+    ///
+    /// ```
+    /// use events_core::engine::feed::Feed;
+    /// use std::sync::Arc;
+    ///
+    /// let feed = Arc::new(Feed::with_chunks(3));
+    /// let _reader = Feed::reader(&feed, None);
+    /// "abcdef".chars().for_each(|event| feed.push(event).unwrap());
+    /// let second = &feed.from(3)[0];
+    /// assert_eq!(second.range(0..5), ['d', 'e']);
+    /// assert_eq!(second.range(5..9), ['f']);
+    /// assert!(second.range(0..3).is_empty());
+    /// ```
+    pub fn range(&self, range: Range<u64>) -> &[E] {
+        let index = |at: u64| (at.saturating_sub(self.first) as usize).min(self.events.len());
+        self.events.get(index(range.start)..index(range.end)).unwrap_or(&[])
     }
 }
 

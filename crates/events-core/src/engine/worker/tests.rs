@@ -11,11 +11,12 @@ use super::*;
 use crate::engine::groups::Run;
 use crate::{
     closing::Closing,
+    dead_letter::DeadLetter,
     engine::{cursor::Cursor, deliver::Each, feed::Feed},
     error::SinkError,
     runtime::sync::Mutex,
-    sink::{AsyncSink, Close},
-    sinks::discard::Discard,
+    sink::{AsyncSink, Close, Sink},
+    sinks::{discard::Discard, memory::Memory, sink_fn::sink_fn},
 };
 
 /// Has whoever writes or closes wait while it is shut.
@@ -192,4 +193,30 @@ fn many_that_wait_at_once_are_not_copied_for_each_of_them() {
     assert_eq!(runs.len(), SINKS, "all are alone");
     let copies = copies.load(Ordering::Relaxed);
     assert!(copies < SINKS * SINKS / 8, "{copies} copies");
+}
+
+/// The log has given it a chunk that begins beyond what it has settled: it holds nothing of that yet.
+#[test]
+fn what_a_lagging_worker_has_yet_to_skip_is_no_part_of_what_is_given_up() {
+    let feed = Arc::new(Feed::with_chunks(2));
+    let dead = Arc::new(Memory::new());
+    let letters = Arc::clone(&dead);
+    let reader = feed.reader(Some(2));
+    let parts = AccountConfig {
+        dead_letter: Some(Arc::new(sink_fn(move |letter: &DeadLetter<u64>| {
+            Sink::write(&*letters, &letter.event)
+        }))),
+        cursor: Arc::new(Cursor::new(0, Some(2))),
+        ..parts(Arc::new(Discard::new()), &reader)
+    };
+    let (account, mut worker) =
+        Worker::new(reader, Each(Arc::new(Discard::new())), Linger::NONE, parts);
+    (0..6).for_each(|event| feed.push(event).unwrap());
+    let chunk = worker.reader.try_chunk().unwrap();
+    assert_eq!(chunk.first(), 4, "the log has let go of what lies before");
+    worker.handle.hold(&chunk);
+    account.give_up_rest("it takes too long");
+    assert_eq!(dead.events(), [4, 5], "each once");
+    let dropped = account.stats().dropped;
+    assert_eq!((dropped.overflow, dropped.abandoned), (4, 2));
 }
