@@ -127,8 +127,7 @@ impl<E> Log<E> {
     pub(super) fn append(&mut self, event: E) -> Option<Aftermath<E>> {
         self.head += 1;
         if self.open.is_empty() {
-            self.since = clock::now();
-            self.open.reserve_exact(self.usual);
+            self.begin_chunk();
         }
         self.open.push(event);
         let ripe = self.open.len() >= self.wanted && !self.sleeping.is_empty();
@@ -136,13 +135,30 @@ impl<E> Log<E> {
         if !ripe && !full {
             return None;
         }
+        Some(self.after_append(ripe, full))
+    }
+
+    /// Starts the clock of the next chunk and makes room for as many events as the last one had.
+    ///
+    /// It comes once a chunk. Inlined, the registers that it needs are saved and restored at each
+    /// append.
+    #[inline(never)]
+    fn begin_chunk(&mut self) {
+        self.since = clock::now();
+        self.open.reserve_exact(self.usual);
+    }
+
+    /// What is to be done after an append that made a chunk full, or ripe for those who sleep. Not
+    /// inlined for the same reason.
+    #[inline(never)]
+    fn after_append(&mut self, ripe: bool, full: bool) -> Aftermath<E> {
         let sleepers = if ripe { self.wake() } else { WakeList::none() };
         let mut unneeded = Unneeded::new();
         if full {
             self.seal();
             self.trim(&mut unneeded);
         }
-        Some(Aftermath { sleepers, unneeded })
+        Aftermath { sleepers, unneeded }
     }
 
     /// Takes the sleepers; those who come next wait for one event.
