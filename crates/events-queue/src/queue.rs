@@ -125,7 +125,7 @@ impl<E: Event + Clone> Queue<E> {
         self.handle.lanes.name()
     }
 
-    /// Puts `event` into the queue, or at the end of the line for room.
+    /// Puts `event` into the queue, or at the end of the wait queue for room.
     fn offer(&self, event: E) -> Result<Option<Ticket<E>>, SinkError> {
         let Handle { lanes, overflow } = &*self.handle;
         let account = lanes.of(&event);
@@ -150,7 +150,7 @@ impl<E: Event + Clone> Queue<E> {
         }
     }
 
-    /// Waits in line, as long as the policy says.
+    /// Waits for room, as long as the policy says.
     async fn wait_for_room(&self, ticket: Ticket<E>) -> Result<(), SinkError> {
         let Handle { lanes, overflow } = &*self.handle;
         let mut timeout: Option<Sleep> = match overflow {

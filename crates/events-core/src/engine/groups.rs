@@ -38,7 +38,7 @@ pub type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A worker that others may join.
 pub(crate) struct Group<E: Event + Clone, D> {
-    /// Where its worker sits, and is told that others have joined.
+    /// Its worker, which is told through it that others have joined.
     handle: Arc<WorkerHandle<E>>,
     arrivals: Mutex<Vec<Member<E, D>>>,
 }
@@ -84,7 +84,8 @@ impl<E: Event + Clone, D> Groups<E, D> {
     }
 
     /// Moves `members`, who have run dry at `at`, to a group that has too. Without one, or if they
-    /// are many themselves, `own` or else a new group at `handle` becomes one to join; it is returned.
+    /// are many themselves, `own` or else a new group of the worker behind `handle` becomes one to
+    /// join; it is returned.
     pub(crate) fn join(
         &self,
         members: &mut Vec<Member<E, D>>,
@@ -100,7 +101,7 @@ impl<E: Event + Clone, D> Groups<E, D> {
             }
             let mut arrivals = group.arrivals.lock();
             if group.handle.try_join(at) {
-                // All of them are to sit there before its worker can move one elsewhere.
+                // All of them are attached to it before its worker can move one elsewhere.
                 let notified =
                     members.iter().filter(|member| member.attach(&group.handle)).count() > 0;
                 arrivals.append(members);

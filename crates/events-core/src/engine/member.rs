@@ -31,7 +31,7 @@ impl<E: Event + Clone, D> Member<E, D> {
         if self.cursor.publish() { self.account.serve_waiters() } else { Flow::Go }
     }
 
-    /// Whether nothing more is to be delivered. Looks after whoever called.
+    /// Whether nothing more is to be delivered. Serves whoever has notified it.
     pub(crate) fn is_done(&self) -> bool {
         (self.cursor.is_notified() && self.publish() == Flow::Stop) || self.is_at_end()
     }

@@ -5,21 +5,22 @@ use crate::{
     runtime::sync::{Arc, Mutex},
 };
 
-/// Where a worker sits: the chunk it holds, how to get its attention, and whether others may join.
+/// What others see of a worker: the chunk it holds, how to wake it, and whether they may join it.
 ///
-/// Shared by the worker with the [accounts](crate::engine::Account) of all sinks that it delivers to, so that
-/// going to sleep and waking up costs the same however many they are; and all of it under one lock,
-/// so that each costs no more than that.
+/// The worker shares it with the [accounts](crate::engine::Account) of all sinks that it delivers
+/// to, so that falling asleep and waking up costs the same however many they are; and all of it lies
+/// under one lock, so that each costs no more than that.
 pub(crate) struct WorkerHandle<E>(Mutex<State<E>>);
 
 struct State<E> {
     /// The chunk that is being delivered. The log may have let it go.
     current: Option<Arc<Chunk<E>>>,
+    /// Wakes the worker; absent while it is awake.
     worker: Option<Waker>,
-    /// Somebody called since the worker last looked.
+    /// Somebody has notified the worker since it last looked.
     notified: bool,
-    /// The sequence number at which the worker of a [group](crate::engine::Groups) has run dry; `None` while
-    /// it delivers.
+    /// The sequence number at which the worker of a [group](crate::engine::Groups) has run dry;
+    /// `None` while it delivers.
     idle_at: Option<u64>,
     /// Others have joined the worker since it last looked.
     joined: bool,
@@ -59,8 +60,8 @@ impl<E> WorkerHandle<E> {
     }
 
     /// The worker has delivered what it held and is about to sleep; if others may join, they are
-    /// to have come as far as `idle_at`. False if it was called: then it is to look after its accounts
-    /// instead.
+    /// to have come as far as `idle_at`. False if it was notified: then it is not to sleep, but to
+    /// look after its accounts.
     pub(crate) fn sleep(&self, waker: &Waker, idle_at: Option<u64>) -> bool {
         let mut state = self.0.lock();
         let before = state.current.take();
@@ -80,13 +81,13 @@ impl<E> WorkerHandle<E> {
         may_join
     }
 
-    /// The worker sleeps inside a sink and is woken when somebody calls.
+    /// The worker sleeps inside a sink, and is woken through `waker` when somebody notifies it.
     pub(crate) fn register(&self, waker: &Waker) {
         let old = self.0.lock().register(waker);
         drop(old);
     }
 
-    /// Asks the worker to look after its accounts.
+    /// Wakes the worker and has it look after its accounts.
     pub(crate) fn notify(&self) {
         let mut state = self.0.lock();
         state.notified = true;

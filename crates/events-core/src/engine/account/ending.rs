@@ -210,7 +210,7 @@ impl<E: Event + Clone> Account<E> {
     /// Whether a closer has ended the account while the worker waits inside the sink. Otherwise the
     /// worker is woken when that happens.
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // In this order: whoever ends the account calls at the worker afterwards.
+        // In this order: whoever ends the account notifies the worker afterwards.
         self.worker().register(cx.waker());
         if self.has_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -259,7 +259,7 @@ impl<E: Event + Clone> Account<E> {
         let cursor = &*self.parts.cursor;
         let head = self.feed.head();
         // In this order, since a worker that is not stuck after all moves on meanwhile: a chunk that
-        // it takes from the log now is found in `log`, one that it had before at its worker.
+        // it takes from the log now is found in `log`, one that it had before in its handle.
         let log = self.feed.from(cursor.reached());
         let current = state.worker.current();
         let reached = cursor.reached();

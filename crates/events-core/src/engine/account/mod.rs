@@ -46,7 +46,7 @@ struct State<E> {
     abandoned: u64,
     /// Events not delivered since the abort: what the close will tell.
     undelivered: u64,
-    /// Where its worker sits.
+    /// The worker that delivers to the sink now.
     worker: Arc<WorkerHandle<E>>,
     /// The lowest cursor that a flush waits for.
     flush_at: u64,

@@ -53,7 +53,7 @@ impl<E: Event + Clone> Account<E> {
         self.dead_letters_written();
         if gone {
             // What is behind a destination that is gone is given up, not offered to it: the worker
-            // is called, now and whenever it looks again.
+            // is notified, now and whenever it looks again.
             self.parts.cursor.notify();
         }
         self.publish()
@@ -117,8 +117,9 @@ impl<E: Event + Clone> Account<E> {
         flow
     }
 
-    /// The worker sits at `worker` from now on. True if somebody called: perhaps at the worker it left,
-    /// where it is not heard any more, so the caller is to [notify](WorkerHandle::notify) at the new one.
+    /// From now on `worker` delivers to the sink. True if somebody wants attention: perhaps they have
+    /// notified the worker before, who does not look after this account any more, so the caller is to
+    /// [notify](WorkerHandle::notify) the new one.
     #[must_use]
     pub(crate) fn attach(&self, worker: &Arc<WorkerHandle<E>>) -> bool {
         let before = std::mem::replace(&mut self.state.lock().worker, Arc::clone(worker));

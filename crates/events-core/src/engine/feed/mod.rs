@@ -173,7 +173,7 @@ impl<E> Feed<E> {
         Ok(())
     }
 
-    /// Stands in line for room with an event that [`push`](Self::push) called too many.
+    /// Joins the wait queue for room with an event that [`push`](Self::push) called too many.
     ///
     /// # Errors
     /// The event, if the feed is closed.
@@ -192,7 +192,7 @@ impl<E> Feed<E> {
         Ok(Ticket { feed: Arc::clone(self), number: Some(number) })
     }
 
-    /// Lets in those who stand in line, as far as there is room. True if some still stand.
+    /// Lets in those who wait for room, as far as there is some. True if others still wait.
     pub fn admit(&self) -> bool {
         let Some(room) = &self.room else { return false };
         let mut wake = Vec::new();
@@ -211,15 +211,16 @@ impl<E> Feed<E> {
         waiting
     }
 
-    /// Takes no more events. Readers end once they have read all, writers in line are sent away.
+    /// Takes no more events. Readers end once they have read all, writers that wait for room are sent
+    /// away.
     pub fn close(&self) {
         let mut log = self.log.lock();
         log.closed = true;
         let sleepers = log.wake();
-        let line = log.wait_queue.clear();
+        let waiting = log.wait_queue.clear();
         drop(log);
         sleepers.wake();
-        for (event, waker) in line {
+        for (event, waker) in waiting {
             waker.wake();
             drop(event);
         }

@@ -7,9 +7,9 @@ use std::{
 /// Writers that wait for room, each with its event, first come first served; lives under the lock
 /// that guards the room.
 ///
-/// The events stand in queue themselves: whoever makes room takes the first one in and wakes its
+/// The events wait in it themselves: whoever makes room takes the first one in and wakes its
 /// writer, so no freed slot is promised to a writer that has gone away. Where it is the writer
-/// itself that is let in, it stands in queue with nothing, `()`, and gives its slot back if it has
+/// itself that is let in, it waits with nothing, `()`, and gives its slot back if it has
 /// gone away since.
 ///
 /// ```
@@ -29,7 +29,7 @@ pub struct WaitQueue<E> {
     waiting: VecDeque<Waiting<E>>,
     /// The number of the next writer to join.
     next: u64,
-    /// Writers with a lower number that are not in queue have been let in.
+    /// Writers with a lower number that do not wait any more have been let in.
     admitted: u64,
 }
 
@@ -88,7 +88,7 @@ impl<E> WaitQueue<E> {
         Poll::Ready(self.was_admitted(number))
     }
 
-    /// Whether writer `number`, who is not in queue any more, has been let in.
+    /// Whether writer `number`, who does not wait any more, has been let in.
     pub fn was_admitted(&self, number: u64) -> bool {
         number < self.admitted
     }

@@ -90,7 +90,7 @@ impl Linger {
 /// What a worker that asks for more is told.
 enum Next<E> {
     Chunk(Arc<Chunk<E>>),
-    /// Somebody called.
+    /// Somebody has notified it.
     Notified,
     /// There is and will be no more.
     End,
@@ -167,7 +167,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         let mut alarm: Option<Sleep> = None;
         let mut joined = false;
         let next = poll_fn(|cx| {
-            // In the log or at the handle, a chunk is always found by who has to give it up.
+            // In the log or in the handle, a chunk is always found by who has to give it up.
             let mut enter = |chunk: &_| {
                 let before;
                 (before, joined) = handle.hold(chunk);
