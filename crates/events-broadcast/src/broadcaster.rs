@@ -22,6 +22,7 @@ use events_core::{
         feed::{Feed, Refused},
         isolate,
         park::block_on,
+        tell,
     },
 };
 
@@ -207,7 +208,7 @@ impl<E: Event + Clone> Broadcaster<E> {
 
     /// Aborts all, and does not wait for those that are stuck.
     async fn give_up(&self) -> Result<(), SinkError> {
-        tracing::warn!("the close ran into its deadline");
+        tell(|| tracing::warn!("the close ran into its deadline"));
         self.abort();
         let shared = self.shared();
         let live = shared.roster.accounts().into_iter().filter(|(_, account)| !account.has_ended());
@@ -256,6 +257,15 @@ impl<E: Event + Clone> Shared<E> {
         })
     }
 
+    /// The same in a turn, which the event's copy and what the log lets go of must not wait for.
+    fn push_in_turn(&self, event: &E) -> Result<(), SinkError> {
+        if self.feed.has_readers() {
+            isolate::inside(self.direct.id(), || self.push(event))
+        } else {
+            self.direct.check_open()
+        }
+    }
+
     /// The whole of a write, unless it has to wait for its turn.
     fn try_write(&self, event: &E) -> Option<Result<(), SinkError>> {
         if let Err(closed) = self.direct.check_open() {
@@ -264,11 +274,11 @@ impl<E: Event + Clone> Shared<E> {
         if self.direct.is_unused() {
             return Some(self.push(event));
         }
-        self.direct.try_write(event, &|| self.push(event))
+        self.direct.try_write(event, &|| self.push_in_turn(event))
     }
 
     async fn write(&self, event: &E) -> Result<(), SinkError> {
-        self.direct.write(event, &|| self.push(event)).await
+        self.direct.write(event, &|| self.push_in_turn(event)).await
     }
 }
 

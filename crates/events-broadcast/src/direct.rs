@@ -17,8 +17,9 @@ use std::{
 use events_core::{
     Closing, ErrorKind, Event, Gate, Sink, SinkError, Stats,
     engine::{
-        isolate,
+        TraceLimit, dispose_each, isolate,
         sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering},
+        tell, wake,
     },
 };
 
@@ -60,9 +61,61 @@ struct Member<E: ?Sized> {
     /// How many events had been offered to the others before it joined; none before it has.
     joined: OnceLock<u64>,
     failed: AtomicU64,
+    /// How many failures were told.
+    told: TraceLimit,
 }
 
-type Turn<'a, E> = MutexGuard<'a, Vec<Arc<Member<E>>>>;
+/// A writer's turn, with the list of members. When it is dropped, also in a panic, the lock is
+/// released first, and then the next turn begins: fields are dropped in this order.
+struct Turn<'a, E: ?Sized + Event> {
+    members: MutexGuard<'a, Vec<Arc<Member<E>>>>,
+    _next: NextTurn<'a, E>,
+}
+
+/// Begins the next turn when dropped.
+struct NextTurn<'a, E: ?Sized + Event>(&'a Direct<E>);
+
+impl<E: ?Sized + Event> Drop for NextTurn<'_, E> {
+    fn drop(&mut self) {
+        // A read and write in one: it comes either after that of a writer that has just queued, and
+        // sees it, or before, and then that writer sees the free turn.
+        let queue = &self.0.queue;
+        if queue.compare_exchange(0, 0, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            self.0.wake_next();
+        }
+    }
+}
+
+/// What a turn leaves to be done once it has ended, since all of it may call back. Most leave
+/// nothing.
+struct Aftermath<E: ?Sized> {
+    /// Those that have left, to be dropped.
+    gone: Vec<Arc<Member<E>>>,
+    /// Those that did not take the event, to be told of.
+    failures: Vec<(Arc<Member<E>>, ErrorKind)>,
+}
+
+impl<E: ?Sized> Default for Aftermath<E> {
+    fn default() -> Self {
+        Self { gone: Vec::new(), failures: Vec::new() }
+    }
+}
+
+impl<E: ?Sized> Aftermath<E> {
+    #[cold]
+    fn note_failure(this: &mut Option<Box<Self>>, member: &Arc<Member<E>>, error: &SinkError) {
+        member.failed.fetch_add(1, Ordering::Relaxed);
+        this.get_or_insert_default().failures.push((Arc::clone(member), error.kind()));
+    }
+
+    #[cold]
+    fn deal_with(self) {
+        dispose_each(self.gone);
+        for (member, kind) in self.failures {
+            member.tell(kind);
+        }
+    }
+}
 
 impl<E: ?Sized + Event> Direct<E> {
     pub(crate) fn new() -> Self {
@@ -85,7 +138,7 @@ impl<E: ?Sized + Event> Direct<E> {
     }
 
     /// Names the calls into members: see [`isolate`].
-    fn id(&self) -> usize {
+    pub(crate) fn id(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 
@@ -112,8 +165,13 @@ impl<E: ?Sized + Event> Direct<E> {
             return Ok(*id);
         }
         let id = next_id();
-        let member =
-            Arc::new(Member { id, sink, joined: OnceLock::new(), failed: AtomicU64::new(0) });
+        let member = Arc::new(Member {
+            id,
+            sink,
+            joined: OnceLock::new(),
+            failed: AtomicU64::new(0),
+            told: TraceLimit::new(),
+        });
         registry.by_address.insert(address, id);
         registry.members.insert(id, Arc::clone(&member));
         registry.changes.push(Change::Add(member));
@@ -125,10 +183,10 @@ impl<E: ?Sized + Event> Direct<E> {
     pub(crate) fn remove(&self, id: SinkId) -> Option<Arc<dyn Sink<E>>> {
         let member = self.forget(id)?;
         // Between writes the list lets go of it at once.
-        if let Some(mut turn) = self.turn.try_lock() {
-            let gone = self.apply_changes(&mut turn);
-            self.end(turn);
-            drop(gone);
+        if let Some(mut turn) = self.try_turn() {
+            let gone = self.apply_changes(&mut turn.members);
+            drop(turn);
+            dispose_each(gone);
         }
         Some(Arc::clone(&member.sink))
     }
@@ -150,12 +208,12 @@ impl<E: ?Sized + Event> Direct<E> {
     /// Offers `event` to every member, if it is this writer's turn; `first` is done before, in the
     /// same turn.
     pub(crate) fn try_write(&self, event: &E, first: &First<'_>) -> Option<Result<(), SinkError>> {
-        Some(self.write_in(self.turn.try_lock()?, event, first))
+        Some(self.write_in(self.try_turn()?, event, first))
     }
 
     /// The same, after waiting for the turn.
     pub(crate) async fn write(&self, event: &E, first: &First<'_>) -> Result<(), SinkError> {
-        let mut place = Ticket { direct: self, ticket: None };
+        let mut place = Ticket { direct: self, number: None, left: None };
         poll_fn(|cx| place.poll_turn(cx).map(|turn| self.write_in(turn?, event, first))).await
     }
 
@@ -165,21 +223,33 @@ impl<E: ?Sized + Event> Direct<E> {
         event: &E,
         first: &First<'_>,
     ) -> Result<(), SinkError> {
-        let mut gone = Vec::new();
+        let mut aftermath = None;
         if self.changed.load(Ordering::Acquire) {
-            gone = self.apply_changes(&mut turn);
+            let gone = self.apply_changes(&mut turn.members);
+            aftermath = Some(Box::new(Aftermath { gone, ..Aftermath::default() }));
         }
         let mut result = self.gate.check().and_then(|()| first());
         if result.is_ok() {
-            result = self.offer(&turn, event);
+            result = self.offer(&turn.members, event, &mut aftermath);
         }
-        self.end(turn);
-        drop(gone);
+        drop(turn);
+        if let Some(aftermath) = aftermath {
+            aftermath.deal_with();
+        }
         result
     }
 
+    fn try_turn(&self) -> Option<Turn<'_, E>> {
+        Some(Turn { members: self.turn.try_lock()?, _next: NextTurn(self) })
+    }
+
     /// Calls every member. One that answers `Closed` leaves.
-    fn offer(&self, members: &[Arc<Member<E>>], event: &E) -> Result<(), SinkError> {
+    fn offer(
+        &self,
+        members: &[Arc<Member<E>>],
+        event: &E,
+        aftermath: &mut Option<Box<Aftermath<E>>>,
+    ) -> Result<(), SinkError> {
         let mut called = 0;
         let mut closed = Vec::new();
         while called < members.len() {
@@ -187,7 +257,7 @@ impl<E: ?Sized + Event> Direct<E> {
                 while let Some(member) = members.get(called) {
                     called += 1;
                     if let Err(error) = member.sink.write(event) {
-                        member.fail(&error);
+                        Aftermath::note_failure(aftermath, member, &error);
                         if error.kind() == ErrorKind::Closed {
                             closed.push(member.id);
                         }
@@ -195,7 +265,7 @@ impl<E: ?Sized + Event> Direct<E> {
                 }
             });
             if let Err(panicked) = panicked {
-                members[called - 1].fail(&panicked);
+                Aftermath::note_failure(aftermath, &members[called - 1], &panicked);
             }
         }
         self.offered.store(self.offered.load(Ordering::Relaxed) + 1, Ordering::Release);
@@ -232,23 +302,13 @@ impl<E: ?Sized + Event> Direct<E> {
         gone
     }
 
-    /// Ends a turn: the next writer's begins.
-    fn end(&self, turn: Turn<'_, E>) {
-        drop(turn);
-        // A read and write in one: it comes either after that of a writer that has just queued, and
-        // sees it, or before, and then that writer sees the free turn.
-        if self.queue.compare_exchange(0, 0, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            self.wake_next();
-        }
-    }
-
     fn wake_next(&self) {
         let mut waiting = self.waiting.lock();
         let next = waiting.pop_front();
         self.queue.swap(waiting.len(), Ordering::AcqRel);
         drop(waiting);
         if let Some((_, waker)) = next {
-            waker.wake();
+            wake(waker);
         }
     }
 
@@ -262,7 +322,7 @@ impl<E: ?Sized + Event> Direct<E> {
         self.queue.swap(0, Ordering::AcqRel);
         drop(waiting);
         for (_, waker) in all {
-            waker.wake();
+            wake(waker);
         }
     }
 
@@ -292,7 +352,8 @@ impl<E: ?Sized + Event> Direct<E> {
         for member in members {
             if let Err(panicked) = isolate::call(self.id(), || member.sink.abort()) {
                 let error = &panicked as &dyn std::error::Error;
-                tracing::error!(sink = member.id.0, error, "a sink panicked when aborted");
+                let sink = member.id.0;
+                tell(|| tracing::error!(sink, error, "a sink panicked when aborted"));
             }
         }
     }
@@ -307,9 +368,11 @@ impl<E: ?Sized + Event> Direct<E> {
 pub(crate) type First<'a> = dyn Fn() -> Result<(), SinkError> + Send + Sync + 'a;
 
 impl<E: ?Sized> Member<E> {
-    fn fail(&self, error: &SinkError) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(sink = self.id.0, kind = %error.kind(), "a sink did not take an event");
+    /// Call it after the turn.
+    fn tell(&self, kind: ErrorKind) {
+        self.told.tell(1, |count| {
+            tracing::warn!(sink = self.id.0, count, %kind, "a sink did not take events");
+        });
     }
 
     fn stats(&self, offered: &AtomicU64) -> Stats {
@@ -328,7 +391,9 @@ impl<E: ?Sized> Member<E> {
 /// A writer's place among the waiting, left when dropped.
 struct Ticket<'a, E: ?Sized + Event> {
     direct: &'a Direct<E>,
-    ticket: Option<u64>,
+    number: Option<u64>,
+    /// Its waker, once it has left: dropped after the turn, since it may be the last to hold a task.
+    left: Option<Waker>,
 }
 
 impl<'a, E: ?Sized + Event> Ticket<'a, E> {
@@ -337,7 +402,7 @@ impl<'a, E: ?Sized + Event> Ticket<'a, E> {
         direct.check_open()?;
         direct.check_wait()?;
         self.queue_up(cx.waker());
-        let Some(turn) = direct.turn.try_lock() else {
+        let Some(turn) = direct.try_turn() else {
             // The close may have sent everybody away just before.
             direct.check_open()?;
             return Poll::Pending;
@@ -354,15 +419,15 @@ impl<'a, E: ?Sized + Event> Ticket<'a, E> {
         // Declared before the lock, since what is replaced may be the last to hold a task.
         let mut waker = waker.clone();
         let mut waiting = direct.waiting.lock();
-        if let Some(ticket) = self.ticket {
-            match waiting.iter_mut().find(|(other, _)| *other == ticket) {
+        if let Some(number) = self.number {
+            match waiting.iter_mut().find(|(other, _)| *other == number) {
                 Some((_, known)) => std::mem::swap(known, &mut waker),
-                None => waiting.push_front((ticket, waker.clone())),
+                None => waiting.push_front((number, waker)),
             }
         } else {
-            let ticket = direct.tickets.fetch_add(1, Ordering::Relaxed);
-            waiting.push_back((ticket, waker.clone()));
-            self.ticket = Some(ticket);
+            let number = direct.tickets.fetch_add(1, Ordering::Relaxed);
+            waiting.push_back((number, waker));
+            self.number = Some(number);
         }
         // Pairs with the read and write at the end of a turn.
         direct.queue.swap(waiting.len(), Ordering::AcqRel);
@@ -370,20 +435,21 @@ impl<'a, E: ?Sized + Event> Ticket<'a, E> {
 
     /// Leaves the queue. False if it had been woken already, or never queued.
     fn leave(&mut self) -> bool {
-        let Some(ticket) = self.ticket.take() else { return false };
+        let Some(number) = self.number.take() else { return false };
         let mut waiting = self.direct.waiting.lock();
-        let place = waiting.iter().position(|(other, _)| *other == ticket);
+        let place = waiting.iter().position(|(other, _)| *other == number);
         let left = place.and_then(|place| waiting.remove(place));
         self.direct.queue.swap(waiting.len(), Ordering::AcqRel);
         drop(waiting);
-        left.is_some()
+        self.left = left.map(|(_, waker)| waker);
+        self.left.is_some()
     }
 }
 
 impl<E: ?Sized + Event> Drop for Ticket<'_, E> {
     fn drop(&mut self) {
         // One that was woken and goes without a turn passes the wake-up on.
-        if self.ticket.is_some() && !self.leave() {
+        if self.number.is_some() && !self.leave() {
             self.direct.wake_next();
         }
     }

@@ -110,12 +110,14 @@ struct Sleeper<'a, E: Event + Clone> {
 
 impl<E: Event + Clone> Sleeper<'_, E> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        // Declared before the lock, and so dropped after it.
+        let waker = cx.waker().clone();
         let mut state = self.roster.0.lock();
         if state.live == 0 {
             let error = SinkError::combine(state.errors.iter().cloned());
             return Poll::Ready(error.map_or(Ok(()), Err));
         }
-        let replaced = state.ending.register(&mut self.ticket, cx.waker());
+        let replaced = state.ending.register(&mut self.ticket, waker);
         drop(state);
         drop(replaced);
         self.roster.check_wait().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
@@ -134,9 +136,9 @@ impl<E: Event + Clone> Drop for Sleeper<'_, E> {
 impl<E> fmt::Debug for Roster<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.0.lock();
-        f.debug_struct("Roster")
-            .field("sinks", &state.accounts.len())
-            .field("live", &state.live)
-            .finish_non_exhaustive()
+        let (sinks, live) = (state.accounts.len(), state.live);
+        // Nobody's formatter is called under a lock.
+        drop(state);
+        f.debug_struct("Roster").field("sinks", &sinks).field("live", &live).finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use events_core::{
     Event,
     engine::{
+        TraceLimit,
         feed::{Chunk, Reader},
         park::block_on,
     },
@@ -43,6 +44,7 @@ pub struct Subscription<E> {
     disconnects: bool,
     ended: bool,
     missed: u64,
+    lagged: TraceLimit,
 }
 
 /// How many events a [`Subscription`] skipped, because it was slower than its [`Lag`] allows.
@@ -67,7 +69,8 @@ impl Error for Missed {}
 impl<E> Subscription<E> {
     pub(crate) const fn new(reader: Reader<E>, lag: Lag) -> Self {
         let disconnects = lag.disconnects();
-        Self { reader, chunk: None, disconnects, ended: false, missed: 0 }
+        let lagged = TraceLimit::new();
+        Self { reader, chunk: None, disconnects, ended: false, missed: 0, lagged }
     }
 
     /// How many events it has missed so far.
@@ -134,7 +137,10 @@ impl<E: Event + Clone> Subscription<E> {
         };
         self.reader.advance_to(self.reader.at() + missed);
         self.missed += missed;
-        tracing::warn!(missed, disconnected = self.ended, "a subscriber lags");
+        let disconnected = self.ended;
+        self.lagged.tell(missed, |missed| {
+            tracing::warn!(missed, disconnected, "a subscriber lags");
+        });
         Missed(missed)
     }
 }

@@ -41,6 +41,7 @@ impl TokioGroups {
 
 impl fmt::Debug for TokioGroups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokioGroups").field("kinds", &self.0.lock().len()).finish()
+        let kinds = self.0.lock().len();
+        f.debug_struct("TokioGroups").field("kinds", &kinds).finish()
     }
 }

@@ -5,6 +5,7 @@
 mod closing;
 mod config_error;
 mod dead_letter;
+mod delivering;
 mod error;
 mod event;
 mod gate;
@@ -42,6 +43,7 @@ mod testing;
 pub use closing::Closing;
 pub use config_error::ConfigError;
 pub use dead_letter::DeadLetter;
+pub use delivering::is_delivering;
 pub use error::{ErrorKind, SinkError};
 pub use event::Event;
 pub use gate::Gate;

@@ -92,9 +92,12 @@ impl<E: Send + Sync> Close for ChannelSink<E> {
 impl<E> fmt::Debug for ChannelSink<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let open = self.open.read();
-        let buffered = open.as_ref().map_or(0, |open| open.events.len());
+        let (closed, buffered) =
+            (open.is_none(), open.as_ref().map_or(0, |open| open.events.len()));
+        // Nobody's formatter is called under a lock.
+        drop(open);
         f.debug_struct("ChannelSink")
-            .field("closed", &open.is_none())
+            .field("closed", &closed)
             .field("buffered", &buffered)
             .finish_non_exhaustive()
     }

@@ -13,7 +13,7 @@ use std::{
 
 use events_core::{
     Close, Closing, ErrorKind, Event, SinkError, Stats,
-    engine::{Account, Cursor, clock, feed::Refused, isolate},
+    engine::{Account, Cursor, clock, feed::Refused, isolate, tell},
 };
 
 /// The account of a queue: that of its one lane, or those of many.
@@ -173,7 +173,7 @@ impl<E: Event + Clone> Many<E> {
                 return outcome;
             }
             let queue = self.lanes[0].account.name();
-            tracing::warn!(queue, "the close ran into its deadline");
+            tell(|| tracing::warn!(queue, "the close ran into its deadline"));
             self.abort();
             self.all(Account::close).await
         })
@@ -189,7 +189,7 @@ impl<E: Event + Clone> Many<E> {
         if let Err(panicked) = isolate::call(name, || self.sink.abort()) {
             let error = &panicked as &dyn Error;
             let queue = self.lanes[0].account.name();
-            tracing::error!(queue, error, "the sink panicked when aborted");
+            tell(|| tracing::error!(queue, error, "the sink panicked when aborted"));
         }
     }
 }

@@ -97,7 +97,8 @@ impl<E: Event> Shared<E> {
         let mut place = Ticket { shared: self, ticket: None };
         poll_fn(|cx| {
             // Before the poll, whose wake-up is for all who are here.
-            let replaced = self.state.lock().waiting.register(&mut place.ticket, cx.waker());
+            let waker = cx.waker().clone();
+            let replaced = self.state.lock().waiting.register(&mut place.ticket, waker);
             drop(replaced);
             self.poll()
         })

@@ -8,7 +8,7 @@ use std::{
 
 use events_core::{
     SinkError,
-    engine::{clock, feed::WaitQueue, isolate, sync::Mutex},
+    engine::{TraceLimit, clock, feed::WaitQueue, isolate, sync::Mutex, wake},
 };
 
 use crate::limit_stats::LimitStats;
@@ -24,6 +24,8 @@ pub(crate) struct Permits {
     /// An answer that takes longer did not go well.
     latency: Option<Duration>,
     state: Mutex<State>,
+    /// How often the limit was halved, as far as it was told.
+    halved: TraceLimit,
 }
 
 struct State {
@@ -66,7 +68,7 @@ impl Permits {
             round: 0,
             end: None,
         };
-        Self { minimum, maximum, latency, state: Mutex::new(state) }
+        Self { minimum, maximum, latency, state: Mutex::new(state), halved: TraceLimit::new() }
     }
 
     /// Names the writes that hold permits: see [`isolate`].
@@ -95,7 +97,7 @@ impl Permits {
         let waiting = state.wait_queue.clear();
         drop(state);
         for ((), waker) in waiting {
-            waker.wake();
+            wake(waker);
         }
     }
 
@@ -112,16 +114,21 @@ impl Permits {
 
     fn give_back(&self, round: u64, sign: Sign) {
         let mut state = self.state.lock();
-        if round == state.round {
-            self.heed(&mut state, sign);
-        }
+        let halved = round == state.round && self.heed(&mut state, sign);
+        let limit = state.limit;
         state.in_flight -= 1;
         let admitted = state.admit();
         drop(state);
-        admitted.into_iter().for_each(Waker::wake);
+        admitted.into_iter().for_each(wake);
+        if halved {
+            self.halved.tell(1, |count| {
+                tracing::debug!(count, limit, "the destination struggles: fewer writes");
+            });
+        }
     }
 
-    fn heed(&self, state: &mut State, sign: Sign) {
+    /// True if the limit was halved, which is to be told once the lock is released.
+    fn heed(&self, state: &mut State, sign: Sign) -> bool {
         match sign {
             // A limit that is not used up has not been tried.
             Sign::WentWell if state.in_flight >= state.limit => {
@@ -135,10 +142,11 @@ impl Permits {
                 state.went_well = 0;
                 state.round += 1;
                 state.limit = self.minimum.max(state.limit / 2);
-                tracing::debug!(limit = state.limit, "the destination struggles: fewer writes");
+                return true;
             }
             Sign::WentWell | Sign::Nothing => {}
         }
+        false
     }
 }
 

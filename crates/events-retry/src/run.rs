@@ -93,7 +93,10 @@ impl<'a, E: ?Sized, R: RetryStrategy<E>> Run<'a, E, R> {
             return ControlFlow::Break(Err(error));
         }
         let attempts = self.progress.attempts();
-        tracing::debug!(attempts, kind = %error.kind(), "an attempt failed");
+        let kind = error.kind();
+        self.state.failed.tell(1, |count| {
+            tracing::debug!(count, attempts, %kind, "attempts failed");
+        });
         self.progress.fail(error);
         self.strategy.failure(self.event, &self.progress);
         self.state.answered(|counts| counts.failures += 1);
@@ -114,7 +117,9 @@ impl<'a, E: ?Sized, R: RetryStrategy<E>> Run<'a, E, R> {
         let error = self.progress.last_error().cloned();
         let error = error.unwrap_or_else(|| SinkError::unavailable("it was never tried"));
         let attempts = self.progress.attempts();
-        tracing::warn!(attempts, kind = %error.kind(), why, "gave up on an event");
+        self.state.given_up.tell(1, |count| {
+            tracing::warn!(count, attempts, kind = %error.kind(), why, "gave up on events");
+        });
         error
     }
 }

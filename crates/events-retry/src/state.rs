@@ -8,7 +8,7 @@ use std::{
 use events_core::{
     Gate,
     engine::{
-        Position, WakeList, WakerKey, WakerSet,
+        Position, TraceLimit, WakeList, WakerKey, WakerSet,
         clock::{self, Sleep},
         sync::Mutex,
     },
@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) aborted: Gate,
     answers: Position,
     desk: Mutex<Desk>,
+    pub(crate) failed: TraceLimit,
+    pub(crate) given_up: TraceLimit,
 }
 
 /// Everything but the successes, which are what is left of the answers.
@@ -138,8 +140,9 @@ impl Future for Wait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { state, seen, limit, ticket, sleep } = &mut *self;
+        let waker = cx.waker().clone();
         let mut desk = state.desk.lock();
-        let replaced = desk.waiting.register(ticket, cx.waker());
+        let replaced = desk.waiting.register(ticket, waker);
         let changed = state.answers.notify() != *seen || state.closed.check().is_err();
         drop(desk);
         drop(replaced);

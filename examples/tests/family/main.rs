@@ -3,3 +3,4 @@
 mod accounting;
 mod conformance;
 mod deadline;
+mod thread_end;

@@ -78,9 +78,10 @@ impl Destination {
         }
         let mut ticket = None;
         poll_fn(|cx| {
+            let waker = cx.waker().clone();
             let mut state = self.0.lock();
             if state.blocked {
-                let replaced = state.waiting.register(&mut ticket, cx.waker());
+                let replaced = state.waiting.register(&mut ticket, waker);
                 drop(state);
                 drop(replaced);
                 return Poll::Pending;

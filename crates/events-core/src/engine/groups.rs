@@ -139,7 +139,8 @@ impl<E: Event + Clone, D> Group<E, D> {
     where
         D: Clone,
     {
-        let mut arrivals = self.arrivals.lock();
+        // Out of the lock first, since what a copy of the members does is theirs to know.
+        let mut arrivals = std::mem::take(&mut *self.arrivals.lock());
         if !arrivals.is_empty() {
             Arc::make_mut(members).append(&mut arrivals);
         }
@@ -148,6 +149,7 @@ impl<E: Event + Clone, D> Group<E, D> {
 
 impl<E: Event + Clone, D> fmt::Debug for Groups<E, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Groups").field("open", &self.open.lock().len()).finish_non_exhaustive()
+        let open = self.count.load(Ordering::Relaxed);
+        f.debug_struct("Groups").field("open", &open).finish_non_exhaustive()
     }
 }

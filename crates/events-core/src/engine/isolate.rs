@@ -1,51 +1,17 @@
 //! Keeps a sink's panic in its place, and knows which deliveries run on this thread.
 
-use std::{
-    any::Any,
-    cell::{Cell, RefCell},
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    task::Poll,
+use std::{future::poll_fn, pin::Pin, task::Poll};
+
+use crate::{
+    closing::Closing,
+    error::SinkError,
+    runtime::{
+        calls::{self, Running},
+        catch::catch,
+        dispose::contain,
+    },
+    sink::Close,
 };
-
-use crate::{closing::Closing, error::SinkError, runtime::sync::thread_local, sink::Close};
-
-thread_local! {
-    /// The delivery whose sink is being called on this thread; 0 is none.
-    static INNERMOST: Cell<usize> = const { Cell::new(0) };
-}
-
-thread_local! {
-    /// Those whose sinks are in the middle of that call, outermost first.
-    static OUTER: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Marks a delivery as running on this thread until dropped.
-struct Running {
-    outer: usize,
-}
-
-impl Running {
-    #[inline]
-    fn enter(delivery: usize) -> Self {
-        let outer = INNERMOST.replace(delivery);
-        if outer != 0 {
-            OUTER.with_borrow_mut(|all| all.push(outer));
-        }
-        Self { outer }
-    }
-}
-
-impl Drop for Running {
-    #[inline]
-    fn drop(&mut self) {
-        INNERMOST.set(self.outer);
-        if self.outer != 0 {
-            OUTER.with_borrow_mut(Vec::pop);
-        }
-    }
-}
 
 /// Whether this very call comes from inside a sink that `delivery` is calling: waiting for the
 /// delivery here would wait for the caller.
@@ -53,12 +19,12 @@ impl Drop for Running {
 /// A delivery is named by an address that is its own while it lives.
 #[inline]
 pub fn is_inside(delivery: usize) -> bool {
-    INNERMOST.get() == delivery || OUTER.with_borrow(|all| all.contains(&delivery))
+    calls::is_inside(delivery)
 }
 
 /// Whether this very call comes from inside any sink that somebody delivers to.
 pub fn is_inside_any() -> bool {
-    INNERMOST.get() != 0
+    calls::is_inside_any()
 }
 
 /// Calls a sink on behalf of `delivery`; a panic becomes an error.
@@ -77,11 +43,21 @@ pub fn is_inside_any() -> bool {
 /// `Rejected`, with the panic's message as its source.
 pub fn call<T>(delivery: usize, sink: impl FnOnce() -> T) -> Result<T, SinkError> {
     let _running = Running::enter(delivery);
-    if cfg!(loom) {
-        // In a model a panic is what the model checker has found, which nobody is to hide.
-        return Ok(sink());
-    }
-    catch_unwind(AssertUnwindSafe(sink)).map_err(|panic| panicked(&*panic))
+    catch(sink).map_err(|message| SinkError::rejected(format!("the sink panicked: {message}")))
+}
+
+/// Calls what is no sink on behalf of `delivery`, which it must not wait for: a copy, or a drop.
+/// A panic is the caller's.
+pub fn inside<T>(delivery: usize, call: impl FnOnce() -> T) -> T {
+    let _running = Running::enter(delivery);
+    call()
+}
+
+/// Lets go of something of a sink's on behalf of `delivery`: a write that was not finished, or the
+/// sink itself. A panic is told, and ends here.
+pub fn release(delivery: usize, drop: impl FnOnce()) {
+    let _running = Running::enter(delivery);
+    contain(drop);
 }
 
 /// Closes a sink on behalf of `delivery`; a panic becomes an error.
@@ -94,13 +70,4 @@ pub fn close<S: ?Sized + Close>(delivery: usize, sink: &S) -> Closing<'_> {
         })),
         Err(panicked) => Closing::ended(Err(panicked)),
     }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> SinkError {
-    let message = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    SinkError::rejected(format!("the sink panicked: {message}"))
 }

@@ -17,7 +17,12 @@ mod worker_handle;
 
 #[doc(hidden)]
 pub use crate::runtime::sync;
-pub use crate::runtime::{clock, park};
+pub use crate::runtime::{
+    clock,
+    dispose::{dispose, dispose_each, wake},
+    park,
+    trace::{TraceLimit, tell},
+};
 pub use account::{Account, AccountConfig, OnEnd};
 pub use cursor::Cursor;
 pub use deliver::{Batches, Blocking, Deliver, Each};

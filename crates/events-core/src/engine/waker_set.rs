@@ -2,6 +2,8 @@ use std::task::Waker;
 
 use smallvec::SmallVec;
 
+use crate::runtime::dispose;
+
 /// Those who sleep until something changes; lives under the lock that guards what changes.
 ///
 /// Registering again replaces the waker in place, giving up clears it, and taking all of them to
@@ -44,13 +46,13 @@ impl WakerSet {
         self.sleeping == 0
     }
 
-    /// Has `waker` woken at the next change. What it replaces is to be dropped outside the lock: it
-    /// may be the last to hold a task, and all that the task holds.
+    /// Has `waker` woken at the next change. It is to be cloned before the lock is taken, since what
+    /// that does is its executor's business; and what it replaces is to be dropped after: it may be
+    /// the last to hold a task, and all that the task holds.
     #[must_use = "what it replaces is to be dropped outside the lock"]
-    pub fn register(&mut self, ticket: &mut Option<WakerKey>, waker: &Waker) -> Option<Waker> {
+    pub fn register(&mut self, ticket: &mut Option<WakerKey>, waker: Waker) -> Option<Waker> {
         if let Some(Slot::Sleeping(known)) = self.slot(*ticket) {
-            let is_known = known.will_wake(waker);
-            return (!is_known).then(|| std::mem::replace(known, waker.clone()));
+            return Some(std::mem::replace(known, waker));
         }
         let place = self.free;
         if let Some(Slot::Free(next)) = self.slots.get(place) {
@@ -59,7 +61,7 @@ impl WakerSet {
             self.slots.push(Slot::Free(place));
             self.free = place + 1;
         }
-        self.slots[place] = Slot::Sleeping(waker.clone());
+        self.slots[place] = Slot::Sleeping(waker);
         self.sleeping += 1;
         *ticket = Some(WakerKey { round: self.round, place });
         None
@@ -109,11 +111,11 @@ impl WakeList {
         Self(SmallVec::new())
     }
 
-    /// Wakes them all. Call it without holding a lock.
+    /// Wakes them all, also those behind one that panics. Call it without holding a lock.
     pub fn wake(self) {
         for slot in self.0 {
             if let Slot::Sleeping(waker) = slot {
-                waker.wake();
+                dispose::wake(waker);
             }
         }
     }
@@ -149,10 +151,13 @@ mod tests {
         let (third, third_waker) = counting();
         let mut waiters = WakerSet::new();
         let (mut a, mut b) = (None, None);
-        assert!(waiters.register(&mut a, &first_waker).is_none());
-        assert!(waiters.register(&mut b, &third_waker).is_none());
-        assert!(waiters.register(&mut a, &second_waker).is_some(), "hands back what it replaces");
-        assert!(waiters.register(&mut a, &second_waker).is_none(), "it is known");
+        assert!(waiters.register(&mut a, first_waker.clone()).is_none());
+        assert!(waiters.register(&mut b, third_waker.clone()).is_none());
+        assert!(
+            waiters.register(&mut a, second_waker.clone()).is_some(),
+            "hands back what it replaces"
+        );
+        assert!(waiters.register(&mut a, second_waker.clone()).is_some(), "the same, too");
         assert!(waiters.cancel(&mut b).is_some());
         waiters.take().wake();
         let woken = [&first, &second, &third].map(|count| count.0.load(Ordering::Relaxed));
@@ -165,9 +170,9 @@ mod tests {
         let (late, late_waker) = counting();
         let mut waiters = WakerSet::new();
         let (mut a, mut b) = (None, None);
-        assert!(waiters.register(&mut a, &early_waker).is_none());
+        assert!(waiters.register(&mut a, early_waker.clone()).is_none());
         waiters.take().wake();
-        assert!(waiters.register(&mut b, &late_waker).is_none());
+        assert!(waiters.register(&mut b, late_waker.clone()).is_none());
         assert!(waiters.cancel(&mut a).is_none());
         waiters.take().wake();
         assert_eq!(early.0.load(Ordering::Relaxed), 1);
@@ -178,9 +183,9 @@ mod tests {
     fn sleepers_that_come_and_go_take_no_more_room() {
         let mut waiters = WakerSet::new();
         let (mut stays, mut leaves) = (None, None);
-        assert!(waiters.register(&mut stays, Waker::noop()).is_none());
+        assert!(waiters.register(&mut stays, Waker::noop().clone()).is_none());
         for _ in 0..100 {
-            assert!(waiters.register(&mut leaves, Waker::noop()).is_none());
+            assert!(waiters.register(&mut leaves, Waker::noop().clone()).is_none());
             std::mem::swap(&mut stays, &mut leaves);
             assert!(waiters.cancel(&mut leaves).is_some());
         }

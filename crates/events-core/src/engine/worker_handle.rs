@@ -2,7 +2,10 @@ use std::{fmt, task::Waker};
 
 use crate::{
     engine::feed::Chunk,
-    runtime::sync::{Arc, Mutex},
+    runtime::{
+        dispose::{self, dispose},
+        sync::{Arc, Mutex},
+    },
 };
 
 /// What others see of a worker: the chunk it holds, how to wake it, and whether they may join it.
@@ -63,13 +66,17 @@ impl<E> WorkerHandle<E> {
     /// to have come as far as `idle_at`. False if it was notified: then it is not to sleep, but to
     /// look after its accounts.
     pub(crate) fn sleep(&self, waker: &Waker, idle_at: Option<u64>) -> bool {
+        // What it holds, what it replaces and what it does not need is dropped after the lock.
+        let mut waker = Some(waker.clone());
         let mut state = self.0.lock();
         let before = state.current.take();
         let notified = std::mem::replace(&mut state.notified, false);
         state.idle_at = idle_at.filter(|_| !notified);
-        let old = if notified { None } else { state.register(waker) };
+        if !notified {
+            std::mem::swap(&mut state.worker, &mut waker);
+        }
         drop(state);
-        drop((before, old));
+        dispose((before, waker));
         !notified
     }
 
@@ -83,8 +90,9 @@ impl<E> WorkerHandle<E> {
 
     /// The worker sleeps inside a sink, and is woken through `waker` when somebody notifies it.
     pub(crate) fn register(&self, waker: &Waker) {
-        let old = self.0.lock().register(waker);
-        drop(old);
+        let mut waker = Some(waker.clone());
+        std::mem::swap(&mut self.0.lock().worker, &mut waker);
+        dispose(waker);
     }
 
     /// Wakes the worker and has it look after its accounts.
@@ -93,7 +101,7 @@ impl<E> WorkerHandle<E> {
         state.notified = true;
         let worker = state.worker.take();
         drop(state);
-        worker.into_iter().for_each(Waker::wake);
+        worker.into_iter().for_each(dispose::wake);
     }
 }
 
@@ -103,21 +111,12 @@ impl<E> State<E> {
         self.idle_at = None;
         std::mem::replace(&mut self.joined, false)
     }
-
-    /// The waker it replaces is the caller's to drop, outside the lock: it may be the last to hold
-    /// a task, and all that the task holds.
-    fn register(&mut self, waker: &Waker) -> Option<Waker> {
-        if self.worker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            return None;
-        }
-        self.worker.replace(waker.clone())
-    }
 }
 
 impl<E> fmt::Debug for WorkerHandle<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerHandle")
-            .field("current", &self.0.lock().current)
-            .finish_non_exhaustive()
+        // Out of the lock, under which nobody's formatter is called.
+        let current = self.current();
+        f.debug_struct("WorkerHandle").field("current", &current).finish_non_exhaustive()
     }
 }

@@ -20,8 +20,7 @@ use crate::runtime::{
 /// The monotonic time; under tokio that of tokio's clock.
 pub fn now() -> Instant {
     #[cfg(feature = "tokio")]
-    if !park::is_blocking() {
-        // Outside a runtime this is the time as well.
+    if in_tokio() {
         return tokio::time::Instant::now().into_std();
     }
     Instant::now()
@@ -34,7 +33,9 @@ pub fn sleep(wait: Duration) -> Sleep {
     Sleep { until, timer: Timer::Unset }
 }
 
-/// A timer is to be driven by tokio.
+/// Whether tokio's clock and timers are to be used.
+///
+/// Not where tokio's thread-locals are gone, in the destructor of another: its clock would panic.
 #[cfg(feature = "tokio")]
 fn in_tokio() -> bool {
     !park::is_blocking() && tokio::runtime::Handle::try_current().is_ok()
@@ -127,8 +128,8 @@ struct Alarm {
 
 impl Alarm {
     fn start(until: Instant, waker: &Waker) -> Self {
-        let waker = Arc::new(Mutex::new(waker.clone()));
-        let ours = Arc::clone(&waker);
+        let shared = Arc::new(Mutex::new(waker.clone()));
+        let ours = Arc::clone(&shared);
         let wake_in_time = move || {
             // The other owner is the `Sleep`: alone, the alarm has nobody to wake.
             while Arc::strong_count(&ours) > 1 {
@@ -137,27 +138,29 @@ impl Alarm {
                     _ => break,
                 }
             }
-            let waker = ours.lock().clone();
+            // Taken out, since what a clone does is the executor's own business.
+            let waker = std::mem::replace(&mut *ours.lock(), Waker::noop().clone());
             waker.wake();
         };
         let thread = thread::Builder::new().name("events-alarm".into()).spawn(wake_in_time).ok();
-        let alarm = Self { waker, thread };
-        alarm.poll_without_a_thread();
+        let alarm = Self { waker: shared, thread };
+        alarm.poll_without_a_thread(waker);
         alarm
     }
 
     fn set(&self, waker: &Waker) {
-        let replaced = std::mem::replace(&mut *self.waker.lock(), waker.clone());
+        // Cloned before the lock, and what it replaces dropped after.
+        let mut replaced = waker.clone();
+        std::mem::swap(&mut *self.waker.lock(), &mut replaced);
         drop(replaced);
-        self.poll_without_a_thread();
+        self.poll_without_a_thread(waker);
     }
 
     /// Has the task look at the clock again and again: slow, but it wakes up.
-    fn poll_without_a_thread(&self) {
+    fn poll_without_a_thread(&self, waker: &Waker) {
         if self.thread.is_none() {
             thread::yield_now();
-            let waker = self.waker.lock().clone();
-            waker.wake();
+            waker.wake_by_ref();
         }
     }
 }

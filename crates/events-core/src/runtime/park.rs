@@ -17,7 +17,8 @@ use crate::runtime::sync::{
 };
 
 thread_local! {
-    /// What this thread's innermost `block_on` is to wake for.
+    /// What this thread's innermost `block_on` is to wake for. A cell has no destructor, so that a
+    /// thread may wait in the destructor of another thread-local.
     static ALARM: Cell<Alarm> = const { Cell::new(Alarm::NotParked) };
 }
 

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::{
     config_error::ConfigError,
+    runtime::trace::tell,
     setting,
     strategy::{
         circuit::{Circuit, Pace},
@@ -93,7 +94,7 @@ impl<E: ?Sized> RetryStrategy<E> for Breaker {
 
     fn success(&self, _event: &E, progress: &Progress) {
         if self.0.success(progress) {
-            tracing::info!("the breaker closes: the destination takes events again");
+            tell(|| tracing::info!("the breaker closes: the destination takes events again"));
         }
     }
 
@@ -101,9 +102,9 @@ impl<E: ?Sized> RetryStrategy<E> for Breaker {
         let Some(opened) = self.0.failure(progress) else { return };
         let (failures, pause) = (opened.failures, opened.pause);
         if opened.again {
-            tracing::debug!(failures, ?pause, "the probe failed: the breaker stays open");
+            tell(|| tracing::debug!(failures, ?pause, "the probe failed: the breaker stays open"));
         } else {
-            tracing::warn!(failures, ?pause, "the breaker opens");
+            tell(|| tracing::warn!(failures, ?pause, "the breaker opens"));
         }
     }
 

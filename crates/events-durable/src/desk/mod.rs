@@ -248,11 +248,13 @@ impl Desk {
     pub(crate) async fn finished(&self) -> Result<(), SinkError> {
         let mut ticket = None;
         poll_fn(|cx| {
+            // Declared before the lock, and so dropped after it.
+            let waker = cx.waker().clone();
             let mut state = self.lock();
             if let Some(outcome) = &state.finished {
                 return Poll::Ready(outcome.clone());
             }
-            let replaced = state.closers.register(&mut ticket, cx.waker());
+            let replaced = state.closers.register(&mut ticket, waker);
             drop(state);
             drop(replaced);
             Poll::Pending

@@ -14,7 +14,7 @@ use crate::{
     engine::{feed::Chunk, isolate, waker_set::WakerKey, worker_handle::WorkerHandle},
     error::{ErrorKind, SinkError},
     event::Event,
-    runtime::clock,
+    runtime::{clock, trace::tell},
 };
 
 /// How long a worker has after an abort before the closer takes over what it holds.
@@ -70,6 +70,8 @@ impl<E: Event + Clone> Account<E> {
     async fn flushed(&self, target: u64) -> Option<Result<(), SinkError>> {
         let mut sleeper = Sleeper::new(self);
         poll_fn(|cx| {
+            // Declared before the lock, and so dropped after it.
+            let waker = cx.waker().clone();
             let mut state = self.state.lock();
             if let Some(outcome) = &state.outcome {
                 return Poll::Ready(Some(outcome.clone()));
@@ -87,7 +89,7 @@ impl<E: Event + Clone> Account<E> {
                 return Poll::Ready(Some(Err(error)));
             }
             state.flush_at = state.flush_at.min(target);
-            let replaced = sleeper.register(&mut state, cx);
+            let replaced = sleeper.register(&mut state, waker);
             // The worker may have come that far before it could see the flag.
             self.parts.cursor.notify();
             let is_done = done(&state);
@@ -113,7 +115,7 @@ impl<E: Event + Clone> Account<E> {
             if let Some(outcome) = clock::before(self.end(), deadline).await {
                 return outcome;
             }
-            tracing::warn!(queue = self.name(), "the close ran into its deadline");
+            tell(|| tracing::warn!(queue = self.name(), "the close ran into its deadline"));
             self.abort();
             self.end().await
         })
@@ -146,7 +148,7 @@ impl<E: Event + Clone> Account<E> {
         self.begin_close();
         if let Err(panicked) = isolate::call(worker.id(), || self.parts.sink.abort()) {
             let error = &panicked as &dyn std::error::Error;
-            tracing::error!(queue = self.name(), error, "the sink panicked when aborted");
+            tell(|| tracing::error!(queue = self.name(), error, "the sink panicked when aborted"));
         }
         waiting.wake();
         self.notify();
@@ -180,6 +182,7 @@ impl<E: Event + Clone> Account<E> {
     async fn outcome(&self) -> Result<(), SinkError> {
         let mut sleeper = Sleeper::new(self);
         poll_fn(|cx| {
+            let waker = cx.waker().clone();
             let mut state = self.state.lock();
             if let Some(outcome) = &state.outcome {
                 return Poll::Ready(outcome.clone());
@@ -187,7 +190,7 @@ impl<E: Event + Clone> Account<E> {
             if let Err(error) = self.check_wait_at(&state.worker) {
                 return Poll::Ready(Err(error));
             }
-            let replaced = sleeper.register(&mut state, cx);
+            let replaced = sleeper.register(&mut state, waker);
             drop(state);
             drop(replaced);
             Poll::Pending
@@ -295,10 +298,14 @@ impl<E: Event + Clone> Account<E> {
 
     /// Records the end, the first time it is called, and tells everybody.
     pub(crate) fn finish(&self, close_error: Option<SinkError>) {
+        // Declared before the lock: an error that is not needed is dropped after it.
+        let closed = close_error.clone().map_or(Ok(()), Err);
         let mut state = self.state.lock();
         if state.writing_dead_letters > 0 {
             // Nobody is told of the end before every dead letter is where it belongs.
-            state.finishing.get_or_insert(close_error.map_or(Ok(()), Err));
+            if state.finishing.is_none() {
+                state.finishing = Some(closed);
+            }
             return;
         }
         if std::mem::replace(&mut state.finished, true) {
@@ -382,8 +389,8 @@ impl<'a, E> Sleeper<'a, E> {
         Self { account, ticket: None }
     }
 
-    fn register(&mut self, state: &mut State<E>, cx: &Context<'_>) -> Option<Waker> {
-        state.waiting.register(&mut self.ticket, cx.waker())
+    fn register(&mut self, state: &mut State<E>, waker: Waker) -> Option<Waker> {
+        state.waiting.register(&mut self.ticket, waker)
     }
 }
 

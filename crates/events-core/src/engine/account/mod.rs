@@ -5,7 +5,10 @@ mod ending;
 mod models;
 mod settling;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     dead_letter::DeadLetter,
@@ -17,7 +20,7 @@ use crate::{
     },
     error::SinkError,
     event::Event,
-    runtime::{clock, sync::Mutex},
+    runtime::{clock, sync::Mutex, trace::TraceLimit},
     sink::{Close, Sink},
     stats::{Dropped, Stats},
 };
@@ -35,6 +38,17 @@ pub struct Account<E> {
     /// The sequence number of the first event of its account.
     start: u64,
     state: Mutex<State<E>>,
+    /// Absent while there was nothing to tell, as for most.
+    traces: OnceLock<Box<Traces>>,
+}
+
+/// What is told of an account, rarely, though each may happen with every event.
+#[derive(Default)]
+struct Traces {
+    newest: TraceLimit,
+    oldest: TraceLimit,
+    failed: TraceLimit,
+    refused: TraceLimit,
 }
 
 struct State<E> {
@@ -132,6 +146,7 @@ impl<E> Account<E> {
                 outcome: None,
                 waiting: WakerSet::new(),
             }),
+            traces: OnceLock::new(),
         }
     }
 
@@ -182,6 +197,10 @@ impl<E> Account<E> {
         self.state.lock().undelivered
     }
 
+    fn traces(&self) -> &Traces {
+        self.traces.get_or_init(Box::default)
+    }
+
     /// Whether the account has ended.
     pub fn has_ended(&self) -> bool {
         self.state.lock().outcome.is_some()
@@ -192,7 +211,14 @@ impl<E: Event> Account<E> {
     /// Counts an event as accepted and dropped that was never put into the feed.
     pub fn drop_unwritten(&self) {
         self.state.lock().unwritten += 1;
-        tracing::warn!(queue = self.name(), "dropped the newest event: the queue is full");
+        // By the writer, since the worker of a queue that is full may be stuck in its sink.
+        self.traces().newest.tell(1, |count| {
+            tracing::warn!(
+                queue = self.name(),
+                count,
+                "dropped the newest events: the queue is full"
+            );
+        });
     }
 }
 

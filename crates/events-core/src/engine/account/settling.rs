@@ -8,6 +8,7 @@ use crate::{
     engine::{isolate, worker_handle::WorkerHandle},
     error::{ErrorKind, SinkError},
     event::Event,
+    runtime::trace::tell,
 };
 
 impl<E: Event + Clone> Account<E> {
@@ -82,10 +83,16 @@ impl<E: Event + Clone> Account<E> {
             return Flow::Stop;
         }
         if self.parts.disconnect {
-            tracing::warn!(queue = self.name(), count, "disconnected: the sink lags");
+            tell(|| tracing::warn!(queue = self.name(), count, "disconnected: the sink lags"));
             self.begin_close();
         } else {
-            tracing::warn!(queue = self.name(), count, "dropped the oldest events: the sink lags");
+            self.traces().oldest.tell(count, |count| {
+                tracing::warn!(
+                    queue = self.name(),
+                    count,
+                    "dropped the oldest events: the sink lags"
+                );
+            });
         }
         self.publish()
     }
@@ -130,12 +137,10 @@ impl<E: Event + Clone> Account<E> {
     /// Gives these events to the dead letter, each with its error.
     pub(super) fn write_dead_letters(&self, failures: &[(&E, &SinkError)]) {
         let Some((_, first)) = failures.first() else { return };
-        tracing::warn!(
-            queue = self.name(),
-            count = failures.len(),
-            kind = %first.kind(),
-            "events were not delivered"
-        );
+        self.traces().failed.tell(failures.len() as u64, |count| {
+            let kind = first.kind();
+            tracing::warn!(queue = self.name(), count, %kind, "events were not delivered");
+        });
         let Some(dead_letter) = &self.parts.dead_letter else { return };
         let worker = self.worker().id();
         for &(event, error) in failures {
@@ -143,8 +148,10 @@ impl<E: Event + Clone> Account<E> {
                 dead_letter.write(&DeadLetter { event: event.clone(), error: error.clone() })
             });
             if let Err(refused) = refused.and_then(|result| result) {
-                let kind = refused.kind();
-                tracing::error!(queue = self.name(), %kind, "the dead letter was refused");
+                self.traces().refused.tell(1, |count| {
+                    let kind = refused.kind();
+                    tracing::error!(queue = self.name(), count, %kind, "dead letters were refused");
+                });
             }
         }
     }

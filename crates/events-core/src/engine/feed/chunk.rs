@@ -4,6 +4,8 @@ use std::{
     time::Instant,
 };
 
+use crate::runtime::dispose::dispose_each;
+
 /// A sealed run of events, shared by all who read it.
 pub struct Chunk<E> {
     pub(super) first: u64,
@@ -52,6 +54,13 @@ impl<E> Chunk<E> {
     pub fn range(&self, range: Range<u64>) -> &[E] {
         let index = |at: u64| (at.saturating_sub(self.first) as usize).min(self.events.len());
         self.events.get(index(range.start)..index(range.end)).unwrap_or(&[])
+    }
+}
+
+/// Whoever lets go of it last, most often a worker, has nothing to do with what its events do then.
+impl<E> Drop for Chunk<E> {
+    fn drop(&mut self) {
+        dispose_each(std::mem::take(&mut self.events));
     }
 }
 

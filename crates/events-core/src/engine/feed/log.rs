@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::{chunk::Chunk, wait_queue::WaitQueue};
 use crate::{
     engine::waker_set::{WakeList, WakerSet},
-    runtime::{clock, sync::Arc},
+    runtime::{clock, dispose::dispose_each, sync::Arc},
 };
 
 pub(super) struct Log<E> {
@@ -271,6 +271,8 @@ impl<E> Log<E> {
                 self.trim(unneeded);
                 return Next::Chunk(chunk);
             }
+            // Nobody may need it but the one who skips it.
+            unneeded.push(chunk);
         }
     }
 
@@ -324,5 +326,11 @@ impl<E> Log<E> {
         self.seal();
         let start = self.sealed.partition_point(|sealed| sealed.chunk.end() <= at);
         self.sealed.range(start..).map(|sealed| Arc::clone(&sealed.chunk)).collect()
+    }
+}
+
+impl<E> Drop for Log<E> {
+    fn drop(&mut self) {
+        dispose_each(std::mem::take(&mut self.open));
     }
 }

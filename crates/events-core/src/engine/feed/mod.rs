@@ -46,7 +46,10 @@ pub use wait_queue::WaitQueue;
 use crate::{
     engine::cursor::Cursor,
     error::ErrorKind,
-    runtime::sync::{Arc, AtomicU64, Mutex, Ordering},
+    runtime::{
+        dispose::{self, dispose},
+        sync::{Arc, AtomicU64, Mutex, Ordering},
+    },
 };
 
 /// How many events at most share a chunk, unless they are large.
@@ -161,7 +164,7 @@ impl<E> Feed<E> {
             self.head.store(log.head(), Ordering::Release);
             drop(log);
             // Outside the lock, as every event: its drop is not ours to know.
-            drop(event);
+            dispose(event);
             return Ok(());
         }
         let aftermath = log.append(event);
@@ -207,7 +210,7 @@ impl<E> Feed<E> {
         let waiting = !log.wait_queue.is_empty();
         drop(log);
         aftermaths.into_iter().for_each(Aftermath::deal_with);
-        wake.into_iter().for_each(Waker::wake);
+        wake.into_iter().for_each(dispose::wake);
         waiting
     }
 
@@ -221,8 +224,8 @@ impl<E> Feed<E> {
         drop(log);
         sleepers.wake();
         for (event, waker) in waiting {
-            waker.wake();
-            drop(event);
+            dispose::wake(waker);
+            dispose(event);
         }
     }
 

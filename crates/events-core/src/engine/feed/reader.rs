@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     engine::waker_set::WakerKey,
-    runtime::sync::{Arc, Ordering},
+    runtime::{
+        dispose::{dispose, dispose_each},
+        sync::{Arc, Ordering},
+    },
 };
 
 /// A cursor in a [`Feed`]: hands out the chunks after its position, in order.
@@ -80,13 +83,16 @@ impl<E> Reader<E> {
         keep: impl FnOnce(&Arc<Chunk<E>>) -> Option<Arc<Chunk<E>>>,
     ) -> Poll<Option<Arc<Chunk<E>>>> {
         let mut unneeded = Unneeded::new();
+        // Cloned before the lock is taken: what that does is the executor's business.
+        let mut waker = Some(cx.waker().clone());
         let mut log = self.feed.log.lock();
         let next = log.next(&mut self.next, self.at, self.bound, wanted, &mut unneeded);
-        let mut replaced = None;
-        if matches!(next, Next::Wait) {
+        if matches!(next, Next::Wait)
+            && let Some(ours) = waker.take()
+        {
             // One who lingers is woken for the first event, to start the clock, and for the last.
             let wanted = if log.open_len() == 0 { 1 } else { wanted };
-            replaced = log.sleepers(wanted).register(&mut self.ticket, cx.waker());
+            waker = log.sleepers(wanted).register(&mut self.ticket, ours);
         }
         if let Next::Chunk(chunk) = &next
             && let Some(before) = keep(chunk)
@@ -94,7 +100,8 @@ impl<E> Reader<E> {
             unneeded.push(before);
         }
         drop(log);
-        drop((unneeded, replaced));
+        drop(unneeded);
+        dispose(waker);
         match next {
             Next::Chunk(chunk) => Poll::Ready(Some(chunk)),
             Next::Wait => Poll::Pending,
@@ -130,10 +137,12 @@ impl<E> Drop for Reader<E> {
     fn drop(&mut self) {
         let mut log = self.feed.log.lock();
         let waker = log.sleeping().cancel(&mut self.ticket);
-        let unneeded = log.remove_reader(self.next, self.bound);
+        let (open, unneeded) = log.remove_reader(self.next, self.bound);
         self.feed.readers.fetch_sub(1, Ordering::Release);
         drop(log);
-        drop((waker, unneeded));
+        dispose_each(open);
+        drop(unneeded);
+        dispose(waker);
     }
 }
 

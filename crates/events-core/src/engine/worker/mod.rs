@@ -28,7 +28,10 @@ use crate::{
         worker_handle::WorkerHandle,
     },
     event::Event,
-    runtime::clock::{self, Sleep},
+    runtime::{
+        clock::{self, Sleep},
+        dispose::dispose_each,
+    },
 };
 
 /// How many events a sink takes without waiting before it looks for a worker to share.
@@ -238,11 +241,11 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                             members[walk.at].publish();
                             // A closer that has lost patience has ended the account.
                             ready!(members[walk.at].account.poll_ended(cx));
-                            delivery.set(None);
+                            isolate::release(self.handle.id(), || delivery.set(None));
                             return Poll::Ready(());
                         }
                         Err(panicked) => {
-                            delivery.set(None);
+                            isolate::release(self.handle.id(), || delivery.set(None));
                             members[walk.at].fail_next(&chunk, &panicked);
                         }
                     }
@@ -269,6 +272,8 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
             }
             // Boxed, since it is the end, and its size would be the worker's all along.
             Box::pin(self.finish(&member)).await;
+            // The sink may go with it, and others are in this task.
+            isolate::release(self.handle.id(), || drop(member));
         }
     }
 
@@ -277,7 +282,7 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
         let account = &member.account;
         let _if_dropped = EndOnDrop(account);
         account.give_up_rest("given up by an abort");
-        let mut closing = pin!(account.close_sink());
+        let mut closing = Box::pin(account.close_sink());
         let closed =
             poll_fn(|cx| match isolate::call(self.handle.id(), || closing.as_mut().poll(cx)) {
                 Ok(Poll::Ready(closed)) => Poll::Ready(closed),
@@ -288,7 +293,9 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                     account.poll_ended(cx).map(Ok)
                 }
             });
-        account.finish(closed.await.err());
+        let closed = closed.await;
+        isolate::release(self.handle.id(), || drop(closing));
+        account.finish(closed.err());
     }
 }
 
@@ -296,12 +303,17 @@ impl<E: Event + Clone, D> Drop for Worker<E, D> {
     fn drop(&mut self) {
         // Before the reader, without which the log lets go of what the accounts have yet to hand on.
         self.members.iter().for_each(Member::give_up);
+        let sinks = self.members.len();
+        if let Some(members) = Arc::get_mut(&mut self.members) {
+            dispose_each(std::mem::take(members));
+        }
         let Some(groups) = &self.groups else { return };
-        groups.remove_sinks(self.members.len());
+        groups.remove_sinks(sinks);
         if let Some(group) = &self.group {
             let late = groups.close(group);
             late.iter().for_each(Member::give_up);
             groups.remove_sinks(late.len());
+            dispose_each(late);
         }
     }
 }

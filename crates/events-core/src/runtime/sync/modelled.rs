@@ -4,9 +4,10 @@
 //! whose every shared word is modelled.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     ops::{Deref, DerefMut},
     sync::atomic,
+    thread::AccessError,
 };
 
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -158,13 +159,11 @@ impl<T: Copy> LocalKey<Cell<T>> {
     }
 }
 
-impl<T> LocalKey<RefCell<T>> {
-    pub(crate) fn with_borrow<R>(&'static self, look: impl FnOnce(&T) -> R) -> R {
-        self.0.with(|cell| look(&cell.borrow()))
-    }
-
-    pub(crate) fn with_borrow_mut<R>(&'static self, change: impl FnOnce(&mut T) -> R) -> R {
-        self.0.with(|cell| change(&mut cell.borrow_mut()))
+impl<T> LocalKey<T> {
+    /// In a model a thread-local lives as long as its thread.
+    #[expect(clippy::unnecessary_wraps, reason = "as std's")]
+    pub(crate) fn try_with<R>(&'static self, look: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
+        Ok(self.0.with(look))
     }
 }
 
