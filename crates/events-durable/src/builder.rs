@@ -307,7 +307,9 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
             events: if linger.limit.is_zero() { 1 } else { span },
             limit: linger.limit,
         };
-        let ledger = Ledger::new(store.next_seq, pending, WINDOW.max(span.saturating_mul(2)));
+        // SQLite counts no further.
+        let window = WINDOW.max(span.saturating_mul(2)).min(i64::MAX as usize);
+        let ledger = Ledger::new(store.next_seq, pending, window);
         let policy = Policy {
             capacity: self.capacity.map_or(u64::MAX, |capacity| capacity as u64),
             max_size: self.max_size.unwrap_or(u64::MAX),

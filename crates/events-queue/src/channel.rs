@@ -1,8 +1,11 @@
 use std::fmt;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
-use events_core::{Close, Closing, ErrorKind, Event, Sink, SinkError};
+use events_core::{Close, Closing, ConfigError, ErrorKind, Event, Sink, SinkError};
 use parking_lot::RwLock;
+
+/// A channel's room is laid out at once; more than this is a mistake, and could end the process.
+const MOST_BYTES: usize = 1 << 30;
 
 /// Hands events to code that wants to pull them, through a crossbeam channel.
 ///
@@ -15,12 +18,12 @@ use parking_lot::RwLock;
 /// use events_core::{Close, Sink};
 /// use events_queue::ChannelSink;
 ///
-/// let (sink, events) = ChannelSink::bounded(16);
+/// let (sink, events) = ChannelSink::bounded(16)?;
 /// sink.write(&"one")?;
 /// sink.write(&"two")?;
 /// sink.close().wait()?;
 /// assert_eq!(events.iter().collect::<Vec<_>>(), ["one", "two"]);
-/// # Ok::<(), events_core::SinkError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct ChannelSink<E> {
     /// `None` once closed.
@@ -36,13 +39,25 @@ struct Open<E> {
 
 impl<E> ChannelSink<E> {
     /// Room for `capacity` events; with none, a write waits for a receiver to take its event.
-    pub fn bounded(capacity: usize) -> (Self, Receiver<E>) {
-        Self::new(bounded(capacity))
+    ///
+    /// The room is laid out at once, so it has an end, at a GiB. [`unbounded`](Self::unbounded) takes
+    /// memory as events come, and so does a [`Queue`](crate::Queue) of any capacity.
+    ///
+    /// # Errors
+    /// A capacity that would take more than a GiB.
+    pub fn bounded(capacity: usize) -> Result<(Self, Receiver<E>), ConfigError> {
+        // An event beside the word that says whose turn it is.
+        let bytes = capacity.checked_mul(size_of::<E>() + size_of::<usize>());
+        if bytes.is_none_or(|bytes| bytes > MOST_BYTES) {
+            let problem = format!("must take at most {MOST_BYTES} bytes, was {capacity} events");
+            return Err(ConfigError::new("capacity", problem));
+        }
+        Ok(Self::new(bounded(capacity)))
     }
 
     /// A write that waits for a receiver to take its event.
     pub fn unbuffered() -> (Self, Receiver<E>) {
-        Self::bounded(0)
+        Self::new(bounded(0))
     }
 
     /// Room for all: memory grows with what is not received.

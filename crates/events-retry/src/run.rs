@@ -92,14 +92,14 @@ impl<'a, E: ?Sized, R: RetryStrategy<E>> Run<'a, E, R> {
             self.state.answered(|counts| counts.refused += 1);
             return ControlFlow::Break(Err(error));
         }
-        let attempts = self.progress.attempts();
-        let kind = error.kind();
-        self.state.failed.tell(1, |count| {
-            tracing::debug!(count, attempts, %kind, "attempts failed");
-        });
+        let (attempts, kind) = (self.progress.attempts(), error.kind());
         self.progress.fail(error);
         self.strategy.failure(self.event, &self.progress);
         self.state.answered(|counts| counts.failures += 1);
+        // Once it is answered: a subscriber that writes here would wait for the answer to a probe.
+        self.state.failed.tell(1, |count| {
+            tracing::debug!(count, attempts, %kind, "attempts failed");
+        });
         ControlFlow::Continue(())
     }
 

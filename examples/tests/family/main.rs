@@ -3,4 +3,5 @@
 mod accounting;
 mod conformance;
 mod deadline;
+mod numbers;
 mod thread_end;

@@ -4,6 +4,8 @@ mod closing;
 mod direct;
 #[cfg(feature = "tokio")]
 mod groups;
+#[cfg(feature = "tokio")]
+mod panics;
 mod spawned;
 mod subscription;
 mod support;

@@ -1,6 +1,10 @@
 //! Keeps a sink's panic in its place, and knows which deliveries run on this thread.
 
-use std::{future::poll_fn, pin::Pin, task::Poll};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use crate::{
     closing::Closing,
@@ -64,10 +68,31 @@ pub fn release(delivery: usize, drop: impl FnOnce()) {
 pub fn close<S: ?Sized + Close>(delivery: usize, sink: &S) -> Closing<'_> {
     match call(delivery, || sink.close()) {
         Ok(closing) if closing.has_ended() => closing,
-        Ok(mut closing) => Closing::new(poll_fn(move |cx| {
-            call(delivery, || Pin::new(&mut closing).poll(cx))
-                .unwrap_or_else(|panicked| Poll::Ready(Err(panicked)))
-        })),
+        Ok(closing) => {
+            let mut held = Held { delivery, closing: Some(closing) };
+            Closing::new(poll_fn(move |cx| held.poll(cx)))
+        }
         Err(panicked) => Closing::ended(Err(panicked)),
+    }
+}
+
+/// The close of a sink, which may be given up.
+struct Held<'a> {
+    delivery: usize,
+    /// There until it is dropped.
+    closing: Option<Closing<'a>>,
+}
+
+impl Held<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
+        let Some(closing) = &mut self.closing else { return Poll::Pending };
+        call(self.delivery, || Pin::new(closing).poll(cx))
+            .unwrap_or_else(|panicked| Poll::Ready(Err(panicked)))
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        release(self.delivery, || self.closing = None);
     }
 }

@@ -68,7 +68,7 @@ pub(crate) struct Telling(());
 impl Telling {
     /// `None` if the thread is telling something already: a subscriber has called back.
     pub(crate) fn enter() -> Option<Self> {
-        (!TELLING.replace(true)).then_some(Self(()))
+        (!TELLING.replace(true)).then(|| Self(()))
     }
 }
 

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tracing::level_filters::LevelFilter;
 
 use crate::runtime::{
     calls::{self, Telling},
@@ -87,11 +88,17 @@ impl TraceLimit {
 
     /// Counts `count` more. If they are to be told, `trace` is given how many there were since the
     /// last time, as [`tell`] does. Call it without holding a lock.
+    ///
+    /// In a program without a subscriber it counts and reads no clock.
     pub fn tell(&self, count: u64, trace: impl FnOnce(u64)) {
         if calls::is_telling() {
             // Whoever comes next outside of that trace tells of these too.
             self.run.lock().untold += count;
-        } else if let Some(count) = self.count_at(count, clock::now()) {
+            return;
+        }
+        // To read the clock takes longer than all the rest of a write that drops its event.
+        let now = (LevelFilter::current() != LevelFilter::OFF).then(clock::now);
+        if let Some(count) = self.count(count, now) {
             tell(|| trace(count));
         }
     }
@@ -99,16 +106,22 @@ impl TraceLimit {
     /// Counts `count` more at `now`. If they are to be told: how many there were since the last
     /// time.
     pub fn count_at(&self, count: u64, now: Instant) -> Option<u64> {
+        self.count(count, Some(now))
+    }
+
+    fn count(&self, count: u64, now: Option<Instant>) -> Option<u64> {
         let mut run = self.run.lock();
         run.untold += count;
-        let since = run.last.map(|last| now.saturating_duration_since(last));
-        let is_new = since.is_none_or(|since| since >= INTERVAL);
+        let is_over = |now: Instant| {
+            run.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL)
+        };
+        let is_new = run.told == 0 || now.is_some_and(is_over);
         if !is_new && run.untold < run.told {
             return None;
         }
         let untold = std::mem::take(&mut run.untold);
         run.told = if is_new { untold } else { run.told + untold };
-        run.last = Some(now);
+        run.last = now;
         Some(untold)
     }
 }
@@ -136,14 +149,26 @@ mod tests {
     }
 
     #[test]
+    fn without_a_clock_it_is_told_when_as_many_more_have_come() {
+        let limit = TraceLimit::new();
+        let told: Vec<_> = (0..10).filter_map(|_| limit.count(1, None)).collect();
+        assert_eq!(told, [1, 1, 2, 4]);
+        assert_eq!(limit.count_at(1, Instant::now()), Some(3), "now there is a clock");
+    }
+
+    #[test]
     fn what_happens_inside_a_trace_is_told_by_the_next() {
         let limit = TraceLimit::new();
         let mut told = Vec::new();
         limit.tell(1, |count| {
             told.push(count);
             limit.tell(5, |_| panic!("told from inside a trace"));
-            tell(|| panic!("told from inside a trace"));
+            for _ in 0..2 {
+                tell(|| panic!("told from inside a trace"));
+            }
+            assert!(calls::is_telling());
         });
+        assert!(!calls::is_telling());
         limit.tell(1, |count| told.push(count));
         assert_eq!(told, [1, 6]);
     }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::{
     config_error::ConfigError,
-    runtime::trace::tell,
+    runtime::trace::TraceLimit,
     setting,
     strategy::{
         circuit::{Circuit, Pace},
@@ -48,7 +48,13 @@ use crate::{
 /// # Ok::<(), events_core::ConfigError>(())
 /// ```
 #[derive(Debug)]
-pub struct Breaker(Circuit<Steady>);
+pub struct Breaker {
+    circuit: Circuit<Steady>,
+    /// What is told of it, rarely: with a short pause it may open with every event.
+    opens: TraceLimit,
+    stays_open: TraceLimit,
+    closes: TraceLimit,
+}
 
 #[derive(Debug)]
 struct Steady {
@@ -89,27 +95,37 @@ impl Default for Breaker {
 
 impl<E: ?Sized> RetryStrategy<E> for Breaker {
     fn proceed(&self, _event: &E, progress: &Progress) -> Verdict {
-        self.0.proceed(progress)
+        self.circuit.proceed(progress)
     }
 
     fn success(&self, _event: &E, progress: &Progress) {
-        if self.0.success(progress) {
-            tell(|| tracing::info!("the breaker closes: the destination takes events again"));
+        if self.circuit.success(progress) {
+            self.closes.tell(1, |count| {
+                tracing::info!(count, "the breaker closes: the destination takes events again");
+            });
         }
     }
 
     fn failure(&self, _event: &E, progress: &Progress) {
-        let Some(opened) = self.0.failure(progress) else { return };
+        let Some(opened) = self.circuit.failure(progress) else { return };
         let (failures, pause) = (opened.failures, opened.pause);
         if opened.again {
-            tell(|| tracing::debug!(failures, ?pause, "the probe failed: the breaker stays open"));
+            self.stays_open.tell(1, |count| {
+                tracing::debug!(
+                    count,
+                    failures,
+                    ?pause,
+                    "the probe failed: the breaker stays open"
+                );
+            });
         } else {
-            tell(|| tracing::warn!(failures, ?pause, "the breaker opens"));
+            self.opens
+                .tell(1, |count| tracing::warn!(count, failures, ?pause, "the breaker opens"));
         }
     }
 
     fn release(&self, _event: &E, progress: &Progress) {
-        self.0.release(progress);
+        self.circuit.release(progress);
     }
 }
 
@@ -155,7 +171,12 @@ impl BreakerBuilder {
 
     fn start(self) -> Breaker {
         let pace = Steady { threshold: self.threshold, backoff: self.backoff };
-        Breaker(Circuit::new(pace, self.retry_after_limit))
+        Breaker {
+            circuit: Circuit::new(pace, self.retry_after_limit),
+            opens: TraceLimit::new(),
+            stays_open: TraceLimit::new(),
+            closes: TraceLimit::new(),
+        }
     }
 }
 

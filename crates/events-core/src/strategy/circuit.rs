@@ -9,7 +9,10 @@
 //! destination was then: a hundred of them that fail together are one failure, not a hundred, and
 //! one of them that still succeeds is no reason to let the others go.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use crate::{
     error::SinkError,
@@ -27,7 +30,6 @@ pub(crate) trait Pace {
     fn reset(&mut self) {}
 }
 
-#[derive(Debug)]
 pub(crate) struct Circuit<P> {
     /// False while there is nothing to know: closed, and the last answer was no failure. Written
     /// under the lock; all that a healthy write looks at.
@@ -60,6 +62,16 @@ pub(crate) struct Opened {
     pub(crate) pause: Duration,
     /// It was open before: a probe has failed.
     pub(crate) again: bool,
+}
+
+/// Without what lies under the lock, while which nobody's formatter is called.
+impl<P> fmt::Debug for Circuit<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Circuit")
+            .field("troubled", &self.troubled)
+            .field("retry_after_limit", &self.retry_after_limit)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<P: Pace> Circuit<P> {

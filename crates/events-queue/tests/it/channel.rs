@@ -31,7 +31,7 @@ fn seed_keep_test_channel() {
 fn seed_20_a_write_after_the_close_never_succeeds() {
     in_time(|| {
         // With room and with a receiver that waits, where choosing by chance would show.
-        let (sink, events) = ChannelSink::bounded(1_000);
+        let (sink, events) = ChannelSink::bounded(1_000).unwrap();
         let receiver = thread::spawn(move || events.iter().count());
         sink.close().wait().unwrap();
         for event in 0..1_000 {
@@ -44,7 +44,7 @@ fn seed_20_a_write_after_the_close_never_succeeds() {
 #[test]
 fn seed_21_the_receiver_drains_what_is_buffered_then_ends() {
     in_time(|| {
-        let (sink, events) = ChannelSink::bounded(10);
+        let (sink, events) = ChannelSink::bounded(10).unwrap();
         for event in 0..10 {
             sink.write(&event).unwrap();
         }
@@ -61,7 +61,7 @@ fn seed_21_the_receiver_drains_what_is_buffered_then_ends() {
 #[test]
 fn writers_that_wait_get_closed_at_the_close() {
     in_time(|| {
-        let (sink, events) = ChannelSink::bounded(1);
+        let (sink, events) = ChannelSink::bounded(1).unwrap();
         sink.write(&0).unwrap();
         let begun = Barrier::new(4);
         thread::scope(|scope| {
@@ -86,14 +86,14 @@ fn writers_that_wait_get_closed_at_the_close() {
 
 #[test]
 fn without_a_receiver_a_write_is_closed() {
-    let (sink, events) = ChannelSink::bounded(1);
+    let (sink, events) = ChannelSink::bounded(1).unwrap();
     drop(events);
     assert_kind(sink.write(&0), ErrorKind::Closed);
 }
 
 #[test]
 fn an_abort_closes_too() {
-    let (sink, events) = ChannelSink::bounded(1);
+    let (sink, events) = ChannelSink::bounded(1).unwrap();
     sink.write(&0).unwrap();
     sink.abort();
     assert_kind(sink.write(&1), ErrorKind::Closed);
@@ -102,7 +102,7 @@ fn an_abort_closes_too() {
 
 #[test]
 fn debug_shows_no_event() {
-    let (sink, _events) = ChannelSink::bounded(1);
+    let (sink, _events) = ChannelSink::bounded(1).unwrap();
     sink.write(&"secret").unwrap();
     assert_eq!(format!("{sink:?}"), "ChannelSink { closed: false, buffered: 1, .. }");
 }

@@ -159,7 +159,7 @@ impl Sink<u64> for Received {
 fn a_channel() {
     let channels: [fn() -> Received; 3] = [
         || Received::new(ChannelSink::unbounded()),
-        || Received::new(ChannelSink::bounded(3)),
+        || Received::new(ChannelSink::bounded(3).unwrap()),
         || Received::new(ChannelSink::unbuffered()),
     ];
     for make in channels {

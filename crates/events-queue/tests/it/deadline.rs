@@ -77,7 +77,7 @@ fn seed_02_a_sink_that_never_succeeds_is_given_up_at_the_deadline() {
 #[test]
 fn seed_03_a_channel_that_nobody_reads_is_given_up_at_the_deadline() {
     let dead = Dead::default();
-    let (channel, events_left) = events_queue::ChannelSink::bounded(2);
+    let (channel, events_left) = events_queue::ChannelSink::bounded(2).unwrap();
     let queue = Queue::builder().dead_letter(Arc::clone(&dead)).spawn(channel).unwrap();
     for event in 0..10 {
         Sink::write(&queue, &event).unwrap();

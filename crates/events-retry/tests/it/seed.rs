@@ -201,6 +201,6 @@ fn seed_32_logs_tell_of_retries_and_never_the_event() {
     let of = |level| log.iter().filter(|(at, _)| *at == level).count();
     assert_eq!(of(Level::ERROR), 0, "{log:?}");
     assert_eq!(of(Level::WARN), 2, "the breaker opens once, the write is given up: {log:?}");
-    assert!(of(Level::DEBUG) >= 3, "each attempt: {log:?}");
+    assert!(of(Level::DEBUG) >= 2, "the first attempts: {log:?}");
     assert!(log.iter().all(|(_, line)| !line.contains("secret")), "{log:?}");
 }

@@ -135,14 +135,22 @@ impl<E: Event + Clone> Account<E> {
     }
 
     /// Gives these events to the dead letter, each with its error.
+    ///
+    /// All that is called meanwhile, subscribers of traces too, is called on the worker's behalf: it
+    /// would wait for itself if it waited for the worker.
     pub(super) fn write_dead_letters(&self, failures: &[(&E, &SinkError)]) {
-        let Some((_, first)) = failures.first() else { return };
+        if let Some((_, first)) = failures.first() {
+            let worker = self.worker().id();
+            isolate::inside(worker, || self.tell_and_hand_on(worker, failures, first));
+        }
+    }
+
+    fn tell_and_hand_on(&self, worker: usize, failures: &[(&E, &SinkError)], first: &SinkError) {
         self.traces().failed.tell(failures.len() as u64, |count| {
             let kind = first.kind();
             tracing::warn!(queue = self.name(), count, %kind, "events were not delivered");
         });
         let Some(dead_letter) = &self.parts.dead_letter else { return };
-        let worker = self.worker().id();
         for &(event, error) in failures {
             let refused = isolate::call(worker, || {
                 dead_letter.write(&DeadLetter { event: event.clone(), error: error.clone() })
