@@ -4,7 +4,10 @@
 //! never called under a lock, not again from inside itself, and rarely however often something
 //! happens.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use tracing::level_filters::LevelFilter;
@@ -55,35 +58,18 @@ pub fn tell(trace: impl FnOnce()) {
 /// ```
 #[derive(Debug, Default)]
 pub struct TraceLimit {
-    /// A real lock in models too: it is never held while threads meet.
-    run: Mutex<Run>,
-}
-
-#[derive(Debug)]
-struct Run {
     /// How many have been counted and not told.
-    untold: u64,
-    /// How many were told of since the run began.
-    told: u64,
-    last: Option<Instant>,
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Run {
-    const fn new() -> Self {
-        Self { untold: 0, told: 0, last: None }
-    }
+    untold: AtomicU64,
+    /// How many were told of since the run began. Written under the lock.
+    told: AtomicU64,
+    /// When they were told last. A real lock in models too: it is never held while threads meet.
+    last: Mutex<Option<Instant>>,
 }
 
 impl TraceLimit {
     /// Nothing has happened yet.
     pub const fn new() -> Self {
-        Self { run: Mutex::new(Run::new()) }
+        Self { untold: AtomicU64::new(0), told: AtomicU64::new(0), last: Mutex::new(None) }
     }
 
     /// Counts `count` more. If they are to be told, `trace` is given how many there were since the
@@ -93,7 +79,7 @@ impl TraceLimit {
     pub fn tell(&self, count: u64, trace: impl FnOnce(u64)) {
         if calls::is_telling() {
             // Whoever comes next outside of that trace tells of these too.
-            self.run.lock().untold += count;
+            self.untold.fetch_add(count, Ordering::Relaxed);
             return;
         }
         // To read the clock takes longer than all the rest of a write that drops its event.
@@ -109,19 +95,28 @@ impl TraceLimit {
         self.count(count, Some(now))
     }
 
+    /// Without a time, nothing is too long ago to be told again. Most calls then count, and no more.
     fn count(&self, count: u64, now: Option<Instant>) -> Option<u64> {
-        let mut run = self.run.lock();
-        run.untold += count;
-        let is_over = |now: Instant| {
-            run.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL)
-        };
-        let is_new = run.told == 0 || now.is_some_and(is_over);
-        if !is_new && run.untold < run.told {
+        let untold = self.untold.fetch_add(count, Ordering::Relaxed) + count;
+        let told = self.told.load(Ordering::Relaxed);
+        if untold < told && now.is_none() {
             return None;
         }
-        let untold = std::mem::take(&mut run.untold);
-        run.told = if is_new { untold } else { run.told + untold };
-        run.last = now;
+        let mut last = self.last.lock();
+        let is_over =
+            |now: Instant| last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
+        let told = self.told.load(Ordering::Relaxed);
+        let is_new = told == 0 || now.is_some_and(is_over);
+        if !is_new && self.untold.load(Ordering::Relaxed) < told {
+            return None;
+        }
+        // None are left if another thread has just told of them.
+        let untold = self.untold.swap(0, Ordering::Relaxed);
+        if untold == 0 {
+            return None;
+        }
+        self.told.store(if is_new { untold } else { told + untold }, Ordering::Relaxed);
+        *last = now;
         Some(untold)
     }
 }
@@ -137,6 +132,25 @@ mod tests {
         assert_eq!(limit.count_at(1_000, at(0)), Some(1_000));
         let told: Vec<_> = (1..=30).filter_map(|second| limit.count_at(50, at(second))).collect();
         assert_eq!(told, [500; 3]);
+    }
+
+    #[test]
+    fn what_several_threads_count_is_told_once() {
+        let limit = TraceLimit::new();
+        let told = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let count = limit.count_at(1, Instant::now()).unwrap_or(0);
+                        told.fetch_add(count, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let untold = limit.untold.load(Ordering::Relaxed);
+        assert_eq!(told.load(Ordering::Relaxed) + untold, 40_000);
+        assert!(untold <= 20_000, "{untold} of them are untold");
     }
 
     #[test]
