@@ -4,6 +4,8 @@
 mod adaptive_limit;
 mod limit_stats;
 mod permits;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod retry;
 mod run;
 mod state;
@@ -11,5 +13,8 @@ mod stats;
 
 pub use adaptive_limit::{AdaptiveLimit, AdaptiveLimitBuilder};
 pub use limit_stats::LimitStats;
+#[cfg(feature = "rate-limit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "rate-limit")))]
+pub use rate_limit::{Bytes, Cost, Events, RateLimit};
 pub use retry::Retry;
 pub use stats::RetryStats;

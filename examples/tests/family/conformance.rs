@@ -10,7 +10,7 @@ use events_core::{
     sink_fn,
 };
 use events_queue::Queue;
-use events_retry::Retry;
+use events_retry::{RateLimit, Retry};
 use tokio::runtime::Runtime;
 
 /// A sink together with the runtime that its tasks run in.
@@ -112,6 +112,11 @@ fn retry() {
     Suite::async_wrapper(|destination| Retry::new(destination, breaker())).run();
     Suite::wrapper(|destination| Retry::new(destination, ExponentialBackoff::default())).run();
     check_in_tokio(|destination| Retry::new(destination, ExponentialBackoff::default()));
+}
+
+#[test]
+fn rate_limit() {
+    check_in_tokio(|destination| RateLimit::new(destination, 1_000_000).unwrap());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use events_broadcast::Broadcaster;
 use events_core::{Breaker, Close, Memory, Sink, SinkError, Timeout, is_delivering, sink_fn};
 use events_durable::{DurableQueue, Stored};
 use events_queue::{ChannelSink, Queue};
-use events_retry::{AdaptiveLimit, Retry};
+use events_retry::{AdaptiveLimit, RateLimit, Retry};
 
 thread_local! {
     static AT_END: RefCell<Option<Last>> = const { RefCell::new(None) };
@@ -81,6 +81,8 @@ fn use_a_retry() {
     let limit = AdaptiveLimit::new(flaky, 4).unwrap();
     let retry = Retry::new(limit, Breaker::new(1, Duration::from_millis(1)).unwrap());
     retry.write(&1).unwrap();
+    let rate = RateLimit::new(Memory::new(), 1_000).unwrap().burst(1).unwrap();
+    (0..3_u64).for_each(|event| Sink::write(&rate, &event).unwrap());
     retry.close().wait().unwrap();
     let slow = sink_fn(|_: &u64| async {
         events_core::engine::clock::sleep(Duration::from_millis(1)).await;

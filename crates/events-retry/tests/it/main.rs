@@ -2,6 +2,8 @@
 
 mod adaptive_limit;
 mod ends;
+#[cfg(feature = "rate-limit")]
+mod rate_limit;
 mod seed;
 mod seed_own;
 mod support;
