@@ -54,6 +54,15 @@ pub struct AdaptiveLimit<S> {
 impl<S> AdaptiveLimit<S> {
     /// Writes to `inner`, from 1 to `maximum` events at once.
     ///
+    /// ```
+    /// use events_core::Memory;
+    /// use events_retry::AdaptiveLimit;
+    ///
+    /// let limit = AdaptiveLimit::new(Memory::<str>::new(), 16)?;
+    /// assert!(AdaptiveLimit::new(Memory::<str>::new(), 0).is_err());
+    /// # Ok::<(), events_core::ConfigError>(())
+    /// ```
+    ///
     /// # Errors
     /// A maximum of zero.
     pub fn new(inner: S, maximum: usize) -> Result<Self, ConfigError> {
@@ -77,7 +86,15 @@ impl<S> AdaptiveLimit<S> {
 }
 
 impl AdaptiveLimit<()> {
-    /// The same, setting by setting.
+    /// Sets minimum, maximum, where to begin and the latency wanted, one by one.
+    ///
+    /// ```
+    /// use events_core::Memory;
+    /// use events_retry::AdaptiveLimit;
+    ///
+    /// let limit = AdaptiveLimit::builder().maximum(8).build(Memory::<str>::new())?;
+    /// # Ok::<(), events_core::ConfigError>(())
+    /// ```
     pub const fn builder() -> AdaptiveLimitBuilder {
         AdaptiveLimitBuilder { minimum: 1, initial: None, maximum: 32, latency: None }
     }
@@ -132,12 +149,30 @@ impl AdaptiveLimitBuilder {
     ///
     /// It is not a timeout: the write goes on. Choose several times of what is usual, for a
     /// destination that is always slower is held to the minimum.
+    ///
+    /// ```
+    /// use events_core::Memory;
+    /// use events_retry::AdaptiveLimit;
+    /// use std::time::Duration;
+    ///
+    /// let wanted = AdaptiveLimit::builder().latency(Duration::from_secs(2));
+    /// let limit = wanted.build(Memory::<str>::new())?;
+    /// # Ok::<(), events_core::ConfigError>(())
+    /// ```
     pub const fn latency(mut self, wanted: Duration) -> Self {
         self.latency = Some(wanted);
         self
     }
 
     /// The limit around `inner`.
+    ///
+    /// ```
+    /// use events_core::Memory;
+    /// use events_retry::AdaptiveLimit;
+    ///
+    /// let refused = AdaptiveLimit::builder().minimum(0).build(Memory::<str>::new()).unwrap_err();
+    /// assert_eq!(refused.setting(), "minimum");
+    /// ```
     ///
     /// # Errors
     /// A setting out of its bounds.

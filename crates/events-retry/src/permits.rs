@@ -86,7 +86,7 @@ impl Permits {
         self.end(End::Closed);
     }
 
-    /// The same, and they are given up for an abort's sake.
+    /// No new writes; those that wait are given up for an abort's sake.
     pub(crate) fn abort(&self) {
         self.end(End::Aborted);
     }

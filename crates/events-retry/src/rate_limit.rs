@@ -1,5 +1,4 @@
 use std::{
-    any::type_name,
     fmt,
     num::NonZeroU32,
     time::{Duration, Instant},
@@ -16,7 +15,11 @@ use governor::{
     state::{InMemoryState, NotKeyed},
 };
 
-use crate::{permits::Permits, state::State};
+use crate::{
+    cost::{Bytes, Cost, Events},
+    permits::Permits,
+    state::State,
+};
 
 /// The rate is kept by the interval from one to the next, in whole nanoseconds: beyond this it would
 /// be off by more than a tenth.
@@ -58,38 +61,6 @@ pub struct RateLimit<S, C = Events> {
 }
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, SinceStart, NoOpMiddleware<Duration>>;
-
-/// What an event takes of a [`RateLimit`]: one, or its size.
-pub trait Cost<E: ?Sized>: Send + Sync {
-    /// How much of the rate `event` takes. With none, it does not wait.
-    fn of(&self, event: &E) -> u64;
-}
-
-/// Each event is one.
-#[derive(Debug, Clone, Copy)]
-pub struct Events;
-
-impl<E: ?Sized> Cost<E> for Events {
-    fn of(&self, _event: &E) -> u64 {
-        1
-    }
-}
-
-/// Each event is as many bytes as a closure says.
-#[derive(Clone, Copy)]
-pub struct Bytes<F>(F);
-
-impl<E: ?Sized, F: Fn(&E) -> usize + Send + Sync> Cost<E> for Bytes<F> {
-    fn of(&self, event: &E) -> u64 {
-        (self.0)(event) as u64
-    }
-}
-
-impl<F> fmt::Debug for Bytes<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Bytes").field(&type_name::<F>()).finish()
-    }
-}
 
 impl<S> RateLimit<S> {
     /// Writes to `inner`, up to `per_second` events a second. A batch is one event.

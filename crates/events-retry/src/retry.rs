@@ -52,6 +52,15 @@ pub struct Retry<S, R> {
 
 impl<S, R> Retry<S, R> {
     /// Writes to `inner`, retried as `strategy` says.
+    ///
+    /// ```
+    /// use events_core::{ExponentialBackoff, MaxAttempts, Memory};
+    /// use events_retry::Retry;
+    ///
+    /// let strategy = MaxAttempts::new(ExponentialBackoff::default(), 5)?;
+    /// let retry = Retry::new(Memory::<str>::new(), strategy);
+    /// # Ok::<(), events_core::ConfigError>(())
+    /// ```
     pub fn new(inner: S, strategy: R) -> Self {
         Self { inner, strategy, state: State::default() }
     }

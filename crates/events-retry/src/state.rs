@@ -58,7 +58,7 @@ impl State {
         self.wake();
     }
 
-    /// The same, and they are given up for an abort's sake.
+    /// No new writes; those that wait are given up for an abort's sake.
     pub(crate) fn abort(&self) {
         self.aborted.close();
         self.close();

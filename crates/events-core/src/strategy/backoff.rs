@@ -1,16 +1,6 @@
-use std::time::Duration;
-
-use fastrand::Rng;
-
-use crate::{
-    config_error::ConfigError,
-    setting,
-    strategy::{
-        circuit::{Circuit, Pace},
-        progress::Progress,
-        retry_strategy::RetryStrategy,
-        verdict::Verdict,
-    },
+use crate::strategy::{
+    circuit::Circuit, jitter::Growing, progress::Progress, retry_strategy::RetryStrategy,
+    verdict::Verdict,
 };
 
 /// Waits after every failure, longer and longer while they last.
@@ -44,75 +34,7 @@ use crate::{
 /// # Ok::<(), events_core::ConfigError>(())
 /// ```
 #[derive(Debug)]
-pub struct ExponentialBackoff(Circuit<Growing>);
-
-/// How a wait is picked, so that those who failed together do not come back together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Jitter {
-    /// Always the longest.
-    None,
-    /// Anything from the minimum to the longest.
-    #[default]
-    Full,
-    /// Anything from half of the longest to the longest.
-    Equal,
-    /// Anything from the minimum to three times the wait before, up to the maximum; the factor
-    /// plays no part.
-    Decorrelated,
-}
-
-#[derive(Debug)]
-struct Growing {
-    settings: ExponentialBackoffBuilder,
-    rng: Rng,
-    last: Duration,
-}
-
-impl Pace for Growing {
-    fn pause(&mut self, failures: u32, _again: bool) -> Option<Duration> {
-        let ExponentialBackoffBuilder { minimum, maximum, .. } = self.settings;
-        let longest = self.settings.longest(failures);
-        let (low, high) = match self.settings.jitter {
-            Jitter::None => (longest, longest),
-            Jitter::Full => (minimum, longest),
-            Jitter::Equal => (minimum.max(longest / 2), longest),
-            Jitter::Decorrelated => (minimum, maximum.min(self.last.max(minimum) * 3)),
-        };
-        let nanos = self.rng.u64(nanos(low)..=nanos(high));
-        self.last = Duration::from_nanos(nanos);
-        Some(self.last)
-    }
-
-    fn reset(&mut self) {
-        self.last = Duration::ZERO;
-    }
-}
-
-/// All pauses are a day at most, which fits by far.
-const fn nanos(pause: Duration) -> u64 {
-    pause.as_nanos() as u64
-}
-
-impl ExponentialBackoff {
-    /// Minimum, factor, maximum, jitter and its seed.
-    pub const fn builder() -> ExponentialBackoffBuilder {
-        ExponentialBackoffBuilder {
-            minimum: Duration::from_secs(1),
-            factor: Duration::from_secs(1),
-            maximum: Duration::from_secs(20),
-            jitter: Jitter::Full,
-            seed: None,
-            retry_after_limit: setting::RETRY_AFTER_LIMIT,
-        }
-    }
-}
-
-impl Default for ExponentialBackoff {
-    fn default() -> Self {
-        Self::builder().start()
-    }
-}
+pub struct ExponentialBackoff(pub(super) Circuit<Growing>);
 
 impl<E: ?Sized> RetryStrategy<E> for ExponentialBackoff {
     fn proceed(&self, _event: &E, progress: &Progress) -> Verdict {
@@ -132,97 +54,11 @@ impl<E: ?Sized> RetryStrategy<E> for ExponentialBackoff {
     }
 }
 
-/// Sets up an [`ExponentialBackoff`].
-#[derive(Debug, Clone)]
-pub struct ExponentialBackoffBuilder {
-    minimum: Duration,
-    factor: Duration,
-    maximum: Duration,
-    jitter: Jitter,
-    seed: Option<u64>,
-    retry_after_limit: Duration,
-}
-
-impl ExponentialBackoffBuilder {
-    /// No wait is shorter; more than zero. Default: 1 second.
-    pub const fn minimum(mut self, minimum: Duration) -> Self {
-        self.minimum = minimum;
-        self
-    }
-
-    /// What the first failure adds to the minimum, at most; each further one doubles it. Zero makes
-    /// every wait the minimum. Default: 1 second.
-    pub const fn factor(mut self, factor: Duration) -> Self {
-        self.factor = factor;
-        self
-    }
-
-    /// No wait is longer, unless the destination asks for it; at least the minimum, at most a day.
-    /// Default: 20 seconds.
-    pub const fn maximum(mut self, maximum: Duration) -> Self {
-        self.maximum = maximum;
-        self
-    }
-
-    /// How a wait is picked. Default: [`Jitter::Full`].
-    pub const fn jitter(mut self, jitter: Jitter) -> Self {
-        self.jitter = jitter;
-        self
-    }
-
-    /// Makes the jitter the same in every run. Default: different each time.
-    pub const fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// How much of a destination's wish to be left alone is granted, at most a day; none at zero.
-    /// Default: 1 hour.
-    pub const fn retry_after_limit(mut self, limit: Duration) -> Self {
-        self.retry_after_limit = limit;
-        self
-    }
-
-    /// The strategy.
-    ///
-    /// # Errors
-    /// A setting out of its bounds, or a maximum under the minimum.
-    pub fn build(self) -> Result<ExponentialBackoff, ConfigError> {
-        setting::more_than_zero("minimum", self.minimum)?;
-        setting::at_most("factor", self.factor, setting::LONGEST_PAUSE)?;
-        setting::at_most("maximum", self.maximum, setting::LONGEST_PAUSE)?;
-        setting::at_most("retry_after_limit", self.retry_after_limit, setting::LONGEST_PAUSE)?;
-        if self.maximum < self.minimum {
-            let problem = format!(
-                "must be at least the minimum of {:?}, was {:?}",
-                self.minimum, self.maximum
-            );
-            return Err(ConfigError::new("maximum", problem));
-        }
-        Ok(self.start())
-    }
-
-    fn start(self) -> ExponentialBackoff {
-        let rng = self.seed.map_or_else(Rng::new, Rng::with_seed);
-        let limit = self.retry_after_limit;
-        let pace = Growing { settings: self, rng, last: Duration::ZERO };
-        ExponentialBackoff(Circuit::new(pace, limit))
-    }
-
-    /// The longest wait after so many failures in a row.
-    fn longest(&self, failures: u32) -> Duration {
-        // A day of nanoseconds shifted by this much still fits, and a single one is centuries.
-        let doublings = failures.saturating_sub(1).min(80);
-        let longest = self.minimum.as_nanos() + (self.factor.as_nanos() << doublings);
-        Duration::from_nanos(longest.min(self.maximum.as_nanos()) as u64)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::SinkError, testing::Write};
-    use std::time::Instant;
+    use crate::{error::SinkError, strategy::jitter::Jitter, testing::Write};
+    use std::time::{Duration, Instant};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -275,15 +111,6 @@ mod tests {
         let grown = waits(&with(Jitter::None), 300);
         assert_eq!(grown[..7], expected);
         assert!(grown[7..].iter().all(|&wait| wait == 20 * SECOND));
-
-        let day = Duration::from_hours(24);
-        let builder = ExponentialBackoff::builder().minimum(Duration::from_nanos(1));
-        for factor in [Duration::from_nanos(1), day] {
-            let builder = builder.clone().factor(factor).maximum(day);
-            for failures in [60, 65, 129, u32::MAX] {
-                assert_eq!(builder.longest(failures), day);
-            }
-        }
     }
 
     #[test]
@@ -361,16 +188,5 @@ mod tests {
         let busy = SinkError::unavailable("busy").with_retry_after(90 * SECOND);
         write.fail_with(Duration::ZERO, busy);
         assert_eq!(write.ask(Duration::ZERO), Verdict::Wait(90 * SECOND));
-    }
-
-    #[test]
-    fn settings_that_make_no_sense_are_refused() {
-        let builder = ExponentialBackoff::builder;
-        let refused = |builder: ExponentialBackoffBuilder| builder.build().unwrap_err().setting();
-        assert_eq!(refused(builder().maximum(SECOND / 2)), "maximum");
-        assert_eq!(refused(builder().maximum(Duration::MAX)), "maximum");
-        assert_eq!(refused(builder().factor(Duration::MAX)), "factor");
-        assert_eq!(refused(builder().retry_after_limit(Duration::MAX)), "retry_after_limit");
-        assert!(builder().factor(Duration::ZERO).maximum(SECOND).build().is_ok());
     }
 }

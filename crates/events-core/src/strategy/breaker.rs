@@ -1,9 +1,7 @@
 use std::time::Duration;
 
 use crate::{
-    config_error::ConfigError,
     runtime::trace::TraceLimit,
-    setting,
     strategy::{
         circuit::{Circuit, Pace},
         progress::Progress,
@@ -69,27 +67,14 @@ impl Pace for Steady {
 }
 
 impl Breaker {
-    /// Opens after `threshold` failures in a row, for `backoff`.
-    ///
-    /// # Errors
-    /// A threshold or backoff of zero, or a backoff of more than a day.
-    pub fn new(threshold: u32, backoff: Duration) -> Result<Self, ConfigError> {
-        Self::builder().threshold(threshold).backoff(backoff).build()
-    }
-
-    /// The same, setting by setting.
-    pub const fn builder() -> BreakerBuilder {
-        BreakerBuilder {
-            threshold: 5,
-            backoff: Duration::from_secs(1),
-            retry_after_limit: setting::RETRY_AFTER_LIMIT,
+    pub(super) fn start(threshold: u32, backoff: Duration, retry_after_limit: Duration) -> Self {
+        let pace = Steady { threshold, backoff };
+        Self {
+            circuit: Circuit::new(pace, retry_after_limit),
+            opens: TraceLimit::new(),
+            stays_open: TraceLimit::new(),
+            closes: TraceLimit::new(),
         }
-    }
-}
-
-impl Default for Breaker {
-    fn default() -> Self {
-        Self::builder().start()
     }
 }
 
@@ -126,57 +111,6 @@ impl<E: ?Sized> RetryStrategy<E> for Breaker {
 
     fn release(&self, _event: &E, progress: &Progress) {
         self.circuit.release(progress);
-    }
-}
-
-/// Sets up a [`Breaker`].
-#[derive(Debug, Clone)]
-pub struct BreakerBuilder {
-    threshold: u32,
-    backoff: Duration,
-    retry_after_limit: Duration,
-}
-
-impl BreakerBuilder {
-    /// How many failures in a row open it; at least 1. Default: 5.
-    pub const fn threshold(mut self, failures: u32) -> Self {
-        self.threshold = failures;
-        self
-    }
-
-    /// How long it stays open; more than zero, at most a day. Default: 1 second.
-    pub const fn backoff(mut self, backoff: Duration) -> Self {
-        self.backoff = backoff;
-        self
-    }
-
-    /// How much of a destination's wish to be left alone is granted, at most a day; none at zero.
-    /// Default: 1 hour.
-    pub const fn retry_after_limit(mut self, limit: Duration) -> Self {
-        self.retry_after_limit = limit;
-        self
-    }
-
-    /// The breaker.
-    ///
-    /// # Errors
-    /// A setting out of its bounds.
-    pub fn build(self) -> Result<Breaker, ConfigError> {
-        setting::at_least_one("threshold", self.threshold)?;
-        setting::more_than_zero("backoff", self.backoff)?;
-        setting::at_most("backoff", self.backoff, setting::LONGEST_PAUSE)?;
-        setting::at_most("retry_after_limit", self.retry_after_limit, setting::LONGEST_PAUSE)?;
-        Ok(self.start())
-    }
-
-    fn start(self) -> Breaker {
-        let pace = Steady { threshold: self.threshold, backoff: self.backoff };
-        Breaker {
-            circuit: Circuit::new(pace, self.retry_after_limit),
-            opens: TraceLimit::new(),
-            stays_open: TraceLimit::new(),
-            closes: TraceLimit::new(),
-        }
     }
 }
 
@@ -312,15 +246,5 @@ mod tests {
         assert_eq!(write.ask(12 * SECOND), Verdict::Probe);
         write.fail_with(12 * SECOND, asked(30 * SECOND));
         assert_eq!(write.ask(12 * SECOND), Verdict::Wait(30 * SECOND));
-    }
-
-    #[test]
-    fn settings_that_make_no_sense_are_refused() {
-        let refused = |builder: BreakerBuilder| builder.build().unwrap_err().setting();
-        assert_eq!(refused(Breaker::builder().threshold(0)), "threshold");
-        assert_eq!(refused(Breaker::builder().backoff(Duration::ZERO)), "backoff");
-        assert_eq!(refused(Breaker::builder().backoff(Duration::MAX)), "backoff");
-        let limitless = Breaker::builder().retry_after_limit(Duration::MAX);
-        assert_eq!(refused(limitless), "retry_after_limit");
     }
 }

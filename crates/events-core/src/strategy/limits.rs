@@ -23,6 +23,14 @@ pub struct MaxAttempts<R> {
 impl<R> MaxAttempts<R> {
     /// As `inner` says, but at most `attempts` times, the first one included.
     ///
+    /// ```
+    /// use events_core::{Breaker, MaxAttempts};
+    ///
+    /// let strategy = MaxAttempts::new(Breaker::default(), 3)?;
+    /// assert!(MaxAttempts::new(Breaker::default(), 0).is_err());
+    /// # Ok::<(), events_core::ConfigError>(())
+    /// ```
+    ///
     /// # Errors
     /// Zero attempts.
     pub fn new(inner: R, attempts: u32) -> Result<Self, ConfigError> {

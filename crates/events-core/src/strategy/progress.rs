@@ -93,6 +93,19 @@ impl Progress {
     }
 
     /// How long ago the last attempt failed.
+    ///
+    /// ```
+    /// use events_core::{Progress, SinkError, Verdict};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let start = Instant::now();
+    /// let mut write = Progress::at(start);
+    /// assert_eq!(write.since_failure(), None);
+    /// write.begin(Verdict::Go);
+    /// write.fail(SinkError::unavailable("timed out"));
+    /// write.set_now(start + Duration::from_secs(2));
+    /// assert_eq!(write.since_failure(), Some(Duration::from_secs(2)));
+    /// ```
     pub fn since_failure(&self) -> Option<Duration> {
         let failed = self.time.get().failed?;
         Some(self.now().saturating_duration_since(failed))
@@ -102,12 +115,29 @@ impl Progress {
 /// For those who drive a strategy.
 impl Progress {
     /// An attempt begins, because the strategy said `verdict`.
+    ///
+    /// ```
+    /// use events_core::{Progress, Verdict};
+    ///
+    /// let mut write = Progress::new();
+    /// write.begin(Verdict::Probe);
+    /// assert!(write.is_probe() && write.attempts() == 1);
+    /// ```
     pub fn begin(&mut self, verdict: Verdict) {
         self.attempts = self.attempts.saturating_add(1);
         self.probe = verdict == Verdict::Probe;
     }
 
     /// The attempt has failed just now. Call it before [`failure`](crate::RetryStrategy::failure).
+    ///
+    /// ```
+    /// use events_core::{ErrorKind, Progress, SinkError, Verdict};
+    ///
+    /// let mut write = Progress::new();
+    /// write.begin(Verdict::Go);
+    /// write.fail(SinkError::full());
+    /// assert_eq!(write.last_error().unwrap().kind(), ErrorKind::Full);
+    /// ```
     pub fn fail(&mut self, error: SinkError) {
         self.last_error = Some(error);
         self.refresh();
@@ -124,6 +154,16 @@ impl Progress {
     }
 
     /// It is `now`, and stays so: the clock is not read any more.
+    ///
+    /// ```
+    /// use events_core::Progress;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let start = Instant::now();
+    /// let mut write = Progress::at(start);
+    /// write.set_now(start + Duration::from_secs(1));
+    /// assert_eq!(write.elapsed(), Duration::from_secs(1));
+    /// ```
     pub fn set_now(&mut self, now: Instant) {
         let time = self.time.get_mut();
         time.now = Some(now);
