@@ -6,7 +6,7 @@ use crate::strategy::{
 /// Waits after every failure, longer and longer while they last.
 ///
 /// After `n` failures in a row the wait is at most `minimum + factor * 2^(n-1)`, never more than
-/// `maximum` and never less than `minimum`; [`Jitter`] picks a moment in that range. The wait is
+/// `maximum` and never less than `minimum`; [`Jitter`](crate::Jitter) picks a moment in that range. The wait is
 /// fixed when the failure is told, and an error with a
 /// [`retry_after`](crate::SinkError::retry_after) makes it last until then, if that is longer.
 ///
@@ -19,7 +19,7 @@ use crate::strategy::{
 /// [`MaxElapsed`](crate::MaxElapsed) for that.
 ///
 /// # Default
-/// Minimum 1 second, factor 1 second, maximum 20 seconds, [`Jitter::Full`].
+/// Minimum 1 second, factor 1 second, maximum 20 seconds, [`Jitter::Full`](crate::Jitter::Full).
 ///
 /// ```
 /// use std::time::Duration;
