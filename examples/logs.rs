@@ -57,6 +57,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         tracing::info!(request, "answered");
     }
     tracing::info!(target: "hyper::proto", "flushed 120 bytes");
+    // All of it is delivered while the log is still open to what the deliveries say.
+    queue.flush().wait()?;
     queue.close().wait()?;
 
     let lines = lines.events();
