@@ -2,6 +2,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a contest that goes wrong ends the program")]
 
 mod broadcast;
+mod concurrent;
 mod durable;
 mod http;
 pub mod memory;
@@ -9,6 +10,7 @@ mod queue;
 mod retry;
 
 pub use broadcast::{SPARSE, SUBSCRIBERS, direct, queued, sparse, write};
+pub use concurrent::{IN_FLIGHT, KEYS, concurrent, ordered};
 pub use durable::{drain, durable};
 pub use http::http;
 pub use queue::queue;
@@ -31,6 +33,12 @@ pub fn all(share: usize) -> Vec<Contest> {
     all.extend(retry(TOTAL / 10 / share));
     for producers in [1, 4] {
         all.extend(queue(producers, TOTAL / share));
+    }
+    for in_flight in IN_FLIGHT {
+        all.extend(concurrent(in_flight, TOTAL / 4 / share));
+    }
+    for keys in KEYS {
+        all.extend(ordered(keys, TOTAL / 4 / share));
     }
     for subscribers in SUBSCRIBERS {
         let events = (TOTAL / subscribers).min(200_000).div_ceil(share);

@@ -55,6 +55,6 @@ pub use sinks::{
 };
 pub use stats::{Dropped, Stats};
 pub use strategy::{
-    Breaker, BreakerBuilder, ExponentialBackoff, ExponentialBackoffBuilder, Jitter, MaxAttempts,
-    MaxElapsed, Progress, RetryStrategy, Verdict,
+    Breaker, BreakerBuilder, ExponentialBackoff, ExponentialBackoffBuilder, Failure, Jitter,
+    MaxAttempts, MaxElapsed, Progress, RetryStrategy, Schedule, Verdict,
 };

@@ -16,6 +16,14 @@ pub struct Stats {
     pub dropped: Dropped,
     /// Events that wait, or are being delivered now.
     pub pending: u64,
+    /// How many of the pending events the sink has in its hands.
+    pub in_flight: u64,
+    /// How many of the pending events have failed and wait for their next attempt.
+    pub parked: u64,
+    /// In how long the next of those that wait for a time is due.
+    pub next_due: Option<Duration>,
+    /// How many events were given to the sink, one that is tried again each time.
+    pub attempts: u64,
     /// How long the oldest pending event has waited; chunks of events share one clock reading.
     pub oldest: Option<Duration>,
 }

@@ -1,17 +1,17 @@
 use std::{
     fmt,
-    hash::Hash,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     marker::PhantomData,
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
 use events_core::{
-    AsyncSink, ConfigError, DeadLetter, Event, Overflow, Sink,
-    engine::{Batches, Blocking, Each, Linger},
+    AsyncSink, Breaker, ConfigError, DeadLetter, Event, Overflow, Schedule, Sink,
+    engine::{Batches, Blocking, Each, KeyOf, Linger},
 };
 
-use crate::{drive::drive, lanes::Route, queue::Queue};
+use crate::queue::Queue;
 
 /// What a queue is called unless it is told, the same for all of them.
 static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("queue"));
@@ -27,8 +27,8 @@ pub enum Batching {}
 /// Sets up a [`Queue`].
 ///
 /// # Default
-/// Unbounded; with a capacity, writers wait for room ([`Overflow::Block`]). One event at a time, in
-/// one lane. No dead letter: what cannot be delivered is counted and told through `tracing`.
+/// Unbounded; with a capacity, writers wait for room ([`Overflow::Block`]). One event at a time, and
+/// one that fails is not tried again. No dead letter: what cannot be delivered is counted and told through `tracing`.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -55,21 +55,17 @@ pub struct Builder<E, M> {
     pub(crate) capacity: Option<usize>,
     pub(crate) overflow: Option<Overflow>,
     pub(crate) linger: Option<Linger>,
-    pub(crate) split: Option<Split<E>>,
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) key: Option<KeyOf<E>>,
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) circuit: Option<Breaker>,
+    pub(crate) disable_after: Option<Duration>,
     pub(crate) dead_letter: Option<Arc<dyn Sink<DeadLetter<E>>>>,
     mode: PhantomData<fn() -> M>,
 }
 
-/// Parallel delivery.
-pub(crate) struct Split<E> {
-    /// The method that asked for it.
-    pub(crate) setting: &'static str,
-    pub(crate) lanes: usize,
-    pub(crate) route: Route<E>,
-}
-
 impl<E: Event + Clone> Queue<E> {
-    /// Capacity, overflow policy, batches, lanes, dead letter and name.
+    /// Capacity, overflow policy, batches, order, redelivery, dead letter and name.
     pub fn builder() -> Builder<E, Single> {
         Builder::new()
     }
@@ -82,7 +78,11 @@ impl<E: Event + Clone> Builder<E, Single> {
             capacity: None,
             overflow: None,
             linger: None,
-            split: None,
+            concurrency: None,
+            key: None,
+            schedule: None,
+            circuit: None,
+            disable_after: None,
             dead_letter: None,
             mode: PhantomData,
         }
@@ -91,20 +91,26 @@ impl<E: Event + Clone> Builder<E, Single> {
     /// Writes to a sink of `[E]`, up to `max` events at a time; an event waits at most `linger`
     /// for others to join it, not at all if that is zero.
     ///
-    /// A batch succeeds or fails as one. With [`lanes`](Self::lanes), its events are of one lane.
+    /// A batch succeeds or fails as one, unless the sink's error [names](events_core::SinkError::failures)
+    /// those that failed. With [`ordered_by`](Self::ordered_by), it may hold several events of a
+    /// key, in order.
     pub fn batch(self, max: usize, linger: Duration) -> Builder<E, Batching> {
         Builder {
             name: self.name,
             capacity: self.capacity,
             overflow: self.overflow,
             linger: Some(Linger { events: max, limit: linger }),
-            split: self.split,
+            concurrency: self.concurrency,
+            key: self.key,
+            schedule: self.schedule,
+            circuit: self.circuit,
+            disable_after: self.disable_after,
             dead_letter: self.dead_letter,
             mode: PhantomData,
         }
     }
 
-    /// Starts a thread, or one for each lane, that delivers to `sink`.
+    /// Starts a thread, or one for each delivery at a time, that delivers to `sink`.
     ///
     /// # Errors
     /// A setting that makes no sense, or a thread that could not be started.
@@ -122,11 +128,10 @@ impl<E: Event + Clone> Builder<E, Single> {
         sink: impl AsyncSink<E> + 'static,
     ) -> Result<(Queue<E>, impl Future<Output = ()> + Send + 'static), ConfigError> {
         let sink = Arc::new(sink);
-        let (queue, workers) = self.build(Arc::clone(&sink) as _, Each(sink), true)?;
-        Ok((queue, drive(workers)))
+        self.start_paired(Arc::clone(&sink) as _, Each(sink))
     }
 
-    /// Spawns a task, or one for each lane, on the current tokio runtime that delivers to `sink`.
+    /// Spawns a task, or one for each delivery at a time, on the current tokio runtime that delivers to `sink`.
     ///
     /// # Errors
     /// A setting that makes no sense, or no runtime.
@@ -139,7 +144,7 @@ impl<E: Event + Clone> Builder<E, Single> {
 }
 
 impl<E: Event + Clone> Builder<E, Batching> {
-    /// Starts a thread, or one for each lane, that delivers batches to `sink`.
+    /// Starts a thread, or one for each delivery at a time, that delivers batches to `sink`.
     ///
     /// # Errors
     /// A setting that makes no sense, or a thread that could not be started.
@@ -157,11 +162,10 @@ impl<E: Event + Clone> Builder<E, Batching> {
         sink: impl AsyncSink<[E]> + 'static,
     ) -> Result<(Queue<E>, impl Future<Output = ()> + Send + 'static), ConfigError> {
         let sink = Arc::new(sink);
-        let (queue, workers) = self.build(Arc::clone(&sink) as _, Batches(sink), true)?;
-        Ok((queue, drive(workers)))
+        self.start_paired(Arc::clone(&sink) as _, Batches(sink))
     }
 
-    /// Spawns a task, or one for each lane, on the current tokio runtime that delivers batches to
+    /// Spawns a task, or one for each delivery at a time, on the current tokio runtime that delivers batches to
     /// `sink`.
     ///
     /// # Errors
@@ -175,7 +179,7 @@ impl<E: Event + Clone> Builder<E, Batching> {
 }
 
 impl<E: Event + Clone, M> Builder<E, M> {
-    /// What to call the queue in traces, and its thread; those of several lanes are numbered.
+    /// What to call the queue in traces, and its thread; several are numbered.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = name.into();
         self
@@ -187,19 +191,10 @@ impl<E: Event + Clone, M> Builder<E, M> {
         self
     }
 
-    /// Delivers to the sink `lanes` events at a time, and events with the same `key` one after the
-    /// other, in the order in which they were written.
+    /// Delivers up to so many events, or batches, at a time, in no order among them.
     ///
-    /// Each lane is a queue of its own with a worker of its own, in front of the one sink. The key's
-    /// hash alone, always the same for the same key, says which lane an event goes to. So a slow
-    /// event holds up those behind it in its lane, whatever their keys, and no other lane; and few
-    /// keys, or one frequent one, leave lanes idle. The key is taken on the writer's thread, at
-    /// each write.
-    ///
-    /// A [`capacity`](Self::capacity) is the whole queue's and is divided evenly: a lane is full
-    /// when its share is taken, and the overflow policy applies to it. Figures, flush, close and
-    /// abort are the whole queue's. The sink is closed once, after the last lane has ended; one
-    /// that answers `Closed` in one lane closes all of them.
+    /// They are equals: as long as one of them has nothing to do, no event waits. Each is a thread,
+    /// or a task; with [`pair`](Self::pair) one future drives all.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -207,7 +202,39 @@ impl<E: Event + Clone, M> Builder<E, M> {
     /// use events_queue::Queue;
     ///
     /// let memory = Arc::new(Memory::new());
-    /// let queue = Queue::builder().lanes(4, |event: &(u32, u32)| event.0).spawn(memory.clone())?;
+    /// let queue = Queue::builder().concurrency(4).spawn(memory.clone())?;
+    /// for event in 0..100 {
+    ///     queue.write(&event)?;
+    /// }
+    /// queue.close().wait()?;
+    /// let mut events: Vec<u32> = memory.take();
+    /// events.sort_unstable();
+    /// assert!(events.into_iter().eq(0..100));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn concurrency(mut self, deliveries: usize) -> Self {
+        self.concurrency = Some(deliveries);
+        self
+    }
+
+    /// Delivers events with the same `key` one after the other, in the order in which they were
+    /// written; nobody else waits for them.
+    ///
+    /// So an event that takes long, or is to be [delivered again](Self::redeliver), holds up those of
+    /// its key and no others. Keys are compared by a hash of 64 bits: two that share one are ordered
+    /// among each other as well. The key is taken by the worker; one that panics is its event's
+    /// failure. Events that wait for their key cost about a hundred bytes besides themselves.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use events_core::{Close, Memory, Sink};
+    /// use events_queue::Queue;
+    ///
+    /// let memory = Arc::new(Memory::new());
+    /// let queue = Queue::builder()
+    ///     .concurrency(4)
+    ///     .ordered_by(|event: &(u32, u32)| event.0)
+    ///     .spawn(memory.clone())?;
     /// for step in 0..10 {
     ///     queue.write(&(7, step))?;
     ///     queue.write(&(8, step))?;
@@ -218,22 +245,56 @@ impl<E: Event + Clone, M> Builder<E, M> {
     /// assert!(events.len() == 20 && of_7.is_sorted());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn lanes<K: Hash>(
-        mut self,
-        lanes: usize,
-        key: impl Fn(&E) -> K + Send + Sync + 'static,
-    ) -> Self {
-        self.split = Some(Split { setting: "lanes", lanes, route: Route::by_key(key) });
+    pub fn ordered_by<K: Hash>(mut self, key: impl Fn(&E) -> K + Send + Sync + 'static) -> Self {
+        // Always the same seed: there is nothing to guard, and a run can be repeated.
+        let hasher = BuildHasherDefault::<DefaultHasher>::new();
+        self.key = Some(Arc::new(move |event| hasher.hash_one(key(event))));
         self
     }
 
-    /// Delivers to the sink `events` at a time, in no order among them.
+    /// Delivers an event again whose delivery failed in a way that may get better
+    /// ([`is_retryable`](events_core::ErrorKind::is_retryable)): it is parked until the schedule says,
+    /// and the others go on. When the schedule ends, the [dead letter](Self::dead_letter) gets it.
     ///
-    /// As [`lanes`](Self::lanes), but an event goes to the lane with the most room when it is
-    /// written: a queue is full when all of its lanes are. It stays in its lane, where a slow event
-    /// before it delays it; and a writer that waits for room waits for that lane's.
-    pub fn concurrency(mut self, events: usize) -> Self {
-        self.split = Some(Split { setting: "concurrency", lanes: events, route: Route::by_room() });
+    /// A parked event is pending: it counts for the capacity, a flush and a close wait for it, and
+    /// [`close_within`](Queue::close_within) gives it up. To wait in line instead, put a `Retry`
+    /// around the sink.
+    ///
+    /// ```
+    /// use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+    /// use events_core::{Close, Sink, SinkError, sink_fn};
+    /// use events_queue::{Queue, Schedule};
+    ///
+    /// let calls = AtomicU32::new(0);
+    /// let flaky = sink_fn(move |_event: &u32| match calls.fetch_add(1, Ordering::Relaxed) {
+    ///     0 => Err(SinkError::unavailable("503")),
+    ///     _ => Ok(()),
+    /// });
+    /// let schedule = Schedule::exponential(Duration::from_millis(1), Duration::from_secs(60));
+    /// let queue = Queue::builder().redeliver(schedule.attempts(5)).spawn(flaky)?;
+    /// queue.write(&7)?;
+    /// queue.close().wait()?;
+    /// assert_eq!(queue.stats().attempts, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn redeliver(mut self, schedule: Schedule) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// Pauses all deliveries while the destination is down, as `breaker` says: then one event is
+    /// tried as a probe, and the others wait for its answer. A failure that opens the breaker, or
+    /// finds it open, is none of the event's own attempts. Needs a [`redeliver`](Self::redeliver).
+    pub fn circuit(mut self, breaker: Breaker) -> Self {
+        self.circuit = Some(breaker);
+        self
+    }
+
+    /// Disables the queue when every answer for so long was a failure: it delivers nothing more until
+    /// somebody [enables](Queue::enable) it, and keeps what it has, within its capacity. Needs a
+    /// [`redeliver`](Self::redeliver).
+    pub fn disable_after(mut self, failing: Duration) -> Self {
+        self.disable_after = Some(failing);
         self
     }
 
@@ -260,7 +321,11 @@ impl<E, M> fmt::Debug for Builder<E, M> {
             .field("capacity", &self.capacity)
             .field("overflow", &self.overflow)
             .field("linger", &self.linger)
-            .field("lanes", &self.split.as_ref().map_or(1, |split| split.lanes))
+            .field("concurrency", &self.concurrency)
+            .field("ordered", &self.key.is_some())
+            .field("schedule", &self.schedule)
+            .field("circuit", &self.circuit)
+            .field("disable_after", &self.disable_after)
             .field("dead_letter", &self.dead_letter.is_some())
             .finish()
     }

@@ -3,13 +3,10 @@
 
 mod builder;
 mod channel;
-mod drive;
-mod lanes;
 mod queue;
-mod shared_close;
 mod start;
 
 pub use builder::{Batching, Builder, Single};
 pub use channel::ChannelSink;
-pub use events_core::{DeadLetter, Dropped, Overflow, Stats};
+pub use events_core::{DeadLetter, Dropped, Failure, Overflow, Schedule, Stats, engine::Mode};
 pub use queue::Queue;

@@ -3,20 +3,19 @@ use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration}
 use events_core::{
     AsyncSink, Close, Closing, ErrorKind, Event, Overflow, Sink, SinkError, Stats,
     engine::{
+        Account, Mode,
         clock::{self, Sleep},
         feed::{Refused, Ticket},
         park::block_on,
     },
 };
 
-use crate::lanes::Lanes;
-
 /// Takes events at once and delivers them, in order, to the sink behind it.
 ///
 /// A handle: clones share the queue, and it implements both [`Sink`] and [`AsyncSink`]. The sink
 /// is written to by a worker, a thread or a future; or by several side by side, with
-/// [`lanes`](crate::Builder::lanes). Dropping the last handle closes the queue
-/// without waiting: what was accepted is still delivered, as long as the process lives.
+/// [`concurrency`](crate::Builder::concurrency). Dropping the last handle closes the queue without
+/// waiting: what was accepted is still delivered, as long as the process lives.
 ///
 /// # Default
 /// Unbounded, one event at a time, no dead letter. [`builder`](Self::builder) has the rest.
@@ -39,7 +38,7 @@ pub struct Queue<E: Event + Clone> {
 
 /// What all handles share; the worker does not hold it, so that the last handle's drop is seen.
 struct Handle<E: Event + Clone> {
-    lanes: Lanes<E>,
+    account: Arc<Account<E>>,
     overflow: Overflow,
 }
 
@@ -92,14 +91,14 @@ impl<E: Event + Clone> Queue<E> {
         Self::builder().spawn_tokio(sink).expect("a tokio runtime for the queue's worker")
     }
 
-    pub(crate) fn new(lanes: Lanes<E>, overflow: Overflow) -> Self {
-        Self { handle: Arc::new(Handle { lanes, overflow }) }
+    pub(crate) fn new(account: Arc<Account<E>>, overflow: Overflow) -> Self {
+        Self { handle: Arc::new(Handle { account, overflow }) }
     }
 
     /// A barrier: ends once every event accepted before is delivered, failed or dropped. The
     /// queue stays open, and what the sink itself buffers is not waited for.
     pub fn flush(&self) -> Closing<'_> {
-        self.handle.lanes.flush()
+        self.handle.account.flush()
     }
 
     /// [`close`](Close::close), but at the end of `limit` what is left is given up: the sink is
@@ -112,28 +111,45 @@ impl<E: Event + Clone> Queue<E> {
     /// # Errors
     /// [`Undelivered`](events_core::ErrorKind::Undelivered), with the number of events given up.
     pub fn close_within(&self, limit: Duration) -> Closing<'_> {
-        self.handle.lanes.close_within(limit)
+        self.handle.account.close_within(limit)
     }
 
     /// What became of the events so far.
     pub fn stats(&self) -> Stats {
-        self.handle.lanes.stats()
+        self.handle.account.stats()
+    }
+
+    /// Delivers nothing more until [`resume`](Self::resume). What is in the sink's hands goes on, and
+    /// writes are taken as before, within the capacity. A close ends it.
+    pub fn pause(&self) {
+        self.handle.account.pause();
+    }
+
+    /// Delivers again after a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.handle.account.resume();
+    }
+
+    /// Delivers again after the queue was [`Disabled`](Mode::Disabled).
+    pub fn enable(&self) {
+        self.handle.account.enable();
+    }
+
+    /// Whether it delivers, is paused, or was disabled by
+    /// [`disable_after`](crate::Builder::disable_after).
+    pub fn mode(&self) -> Mode {
+        self.handle.account.mode()
     }
 
     /// The queue's name in traces, and that of its thread.
     pub fn name(&self) -> &str {
-        self.handle.lanes.name()
+        self.handle.account.name()
     }
 
     /// Puts `event` into the queue, or at the end of the wait queue for room.
     fn offer(&self, event: E) -> Result<Option<Ticket<E>>, SinkError> {
-        let Handle { lanes, overflow } = &*self.handle;
-        let account = lanes.of(&event);
-        let pushed = match account.feed().push(event) {
-            Err(Refused::Full(event)) => lanes.push_elsewhere(event),
-            pushed => pushed,
-        };
-        let event = match pushed {
+        let Handle { account, overflow } = &*self.handle;
+        let event = match account.feed().push(event) {
             Ok(()) => return Ok(None),
             Err(Refused::Closed(_)) => return Err(SinkError::closed()),
             Err(Refused::Full(event)) => event,
@@ -152,7 +168,7 @@ impl<E: Event + Clone> Queue<E> {
 
     /// Waits for room, as long as the policy says.
     async fn wait_for_room(&self, ticket: Ticket<E>) -> Result<(), SinkError> {
-        let Handle { lanes, overflow } = &*self.handle;
+        let Handle { account, overflow } = &*self.handle;
         let mut timeout: Option<Sleep> = match overflow {
             Overflow::BlockFor(timeout) => Some(clock::sleep(*timeout)),
             _ => None,
@@ -163,7 +179,7 @@ impl<E: Event + Clone> Queue<E> {
             if let Poll::Ready(result) = waiting.poll_admitted(cx) {
                 return Poll::Ready(result.map_err(SinkError::from));
             }
-            let why = if let Err(deadlock) = lanes.check_wait() {
+            let why = if let Err(deadlock) = account.check_wait() {
                 deadlock
             } else if timeout.as_mut().is_none_or(|timeout| pin!(timeout).poll(cx).is_pending()) {
                 return Poll::Pending;
@@ -200,11 +216,11 @@ impl<E: Event + Clone> AsyncSink<E> for Queue<E> {
 
 impl<E: Event + Clone> Close for Queue<E> {
     fn close(&self) -> Closing<'_> {
-        self.handle.lanes.close()
+        self.handle.account.close()
     }
 
     fn abort(&self) {
-        self.handle.lanes.abort();
+        self.handle.account.abort();
     }
 }
 
@@ -225,22 +241,6 @@ impl<E: Event + Clone> fmt::Debug for Queue<E> {
 
 impl<E: Event + Clone> Drop for Handle<E> {
     fn drop(&mut self) {
-        self.lanes.begin_close();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use events_core::Memory;
-
-    #[test]
-    fn a_lane_that_filled_up_meanwhile_is_not_the_only_one() {
-        let queue = Queue::<u32>::builder().concurrency(3).capacity(3);
-        let (queue, _worker) = queue.pair(Memory::new()).unwrap();
-        let push = |event| queue.handle.lanes.push_elsewhere(event);
-        assert_eq!([push(0), push(1), push(2)], [Ok(()); 3]);
-        assert_eq!(push(3), Err(Refused::Full(3)));
-        assert_eq!(queue.stats().pending, 3);
+        self.account.begin_close();
     }
 }

@@ -21,10 +21,10 @@ const LONGEST_LATENCY: Duration = Duration::from_hours(24);
 ///
 /// A write over the limit waits, first come first served. Put it inside a [`Retry`](crate::Retry),
 /// so that a write that waits for its next attempt does not hold up others, and behind a queue
-/// with lanes, which has as many writes for it as there are lanes. How long the destination asked
+/// with a concurrency, which has so many writes for it at a time. How long the destination asked
 /// to be left alone is the business of the retry's strategy.
 ///
-/// Clones of an [`Arc`](std::sync::Arc) of it share one limit, as do all lanes of a queue. A panic
+/// Clones of an [`Arc`](std::sync::Arc) of it share one limit, as do all deliveries of a queue. A panic
 /// of the sink inside is an error, and gives its place back.
 ///
 /// # Default

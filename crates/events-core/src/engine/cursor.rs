@@ -59,6 +59,13 @@ impl Cursor {
         self.reached.store(at, Ordering::Release);
     }
 
+    /// Settles `count` more, in whatever order several deliverers do, and publishes that. True if
+    /// somebody wants attention.
+    pub(crate) fn settle_shared(&self, count: u64) -> bool {
+        let reached = self.reached.fetch_add(count, Ordering::AcqRel) + count;
+        self.published.advance(count) || reached >= self.notify_at.load(Ordering::Relaxed)
+    }
+
     /// How many events are settled, as far as is published.
     #[inline]
     pub fn published(&self) -> u64 {

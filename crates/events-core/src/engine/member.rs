@@ -54,7 +54,7 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
     pub(crate) fn deliver(&self, chunk: &Chunk<E>, prompt: bool) -> impl Future<Output = Flow> {
         async move {
             let cursor = &*self.cursor;
-            if cursor.is_notified() && self.publish() == Flow::Stop {
+            if cursor.is_notified() && self.unpaused(self.publish()).await == Flow::Stop {
                 return Flow::Stop;
             }
             // Kept here, since reading back at once what was just written would be what takes the
@@ -86,11 +86,24 @@ impl<E: Event + Clone, D: Deliver<E>> Member<E, D> {
                     }
                     Err(error) => self.account.fail(events, &error),
                 };
+                let flow = match flow {
+                    Flow::Pause => self.unpaused(flow).await,
+                    flow => flow,
+                };
                 if is_last || flow == Flow::Stop {
                     return flow;
                 }
             }
         }
+    }
+
+    /// What to do after `flow`, once that is not to wait.
+    async fn unpaused(&self, mut flow: Flow) -> Flow {
+        while flow == Flow::Pause {
+            self.account.resumed().await;
+            flow = self.publish();
+        }
+        flow
     }
 
     /// Settles the events over which the sink panicked; it goes on with the next.

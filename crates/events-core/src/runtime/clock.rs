@@ -33,6 +33,12 @@ pub fn sleep(wait: Duration) -> Sleep {
     Sleep { until, timer: Timer::Unset }
 }
 
+/// Ends at `until`.
+pub(crate) fn sleep_until(until: Instant) -> Sleep {
+    // In a model no time passes.
+    Sleep { until: Some(until).filter(|_| !cfg!(loom)), timer: Timer::Unset }
+}
+
 /// Whether tokio's clock and timers are to be used.
 ///
 /// Not where tokio's thread-locals are gone, in the destructor of another: its clock would panic.

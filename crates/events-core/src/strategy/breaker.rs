@@ -55,7 +55,7 @@ pub struct Breaker {
 }
 
 #[derive(Debug)]
-struct Steady {
+pub(crate) struct Steady {
     threshold: u32,
     backoff: Duration,
 }
@@ -78,12 +78,15 @@ impl Breaker {
     }
 }
 
-impl<E: ?Sized> RetryStrategy<E> for Breaker {
-    fn proceed(&self, _event: &E, progress: &Progress) -> Verdict {
-        self.circuit.proceed(progress)
+impl Breaker {
+    /// What is under it, for one who asks under a lock of its own: it tells nobody.
+    pub(crate) const fn circuit(&self) -> &Circuit<Steady> {
+        &self.circuit
     }
 
-    fn success(&self, _event: &E, progress: &Progress) {
+    /// The attempt of this `progress` has succeeded.
+    #[inline]
+    pub(crate) fn succeeded(&self, progress: &Progress) {
         if self.circuit.success(progress) {
             self.closes.tell(1, |count| {
                 tracing::info!(count, "the breaker closes: the destination takes events again");
@@ -91,7 +94,8 @@ impl<E: ?Sized> RetryStrategy<E> for Breaker {
         }
     }
 
-    fn failure(&self, _event: &E, progress: &Progress) {
+    /// The attempt of this `progress` has failed.
+    pub(crate) fn failed(&self, progress: &Progress) {
         let Some(opened) = self.circuit.failure(progress) else { return };
         let (failures, pause) = (opened.failures, opened.pause);
         if opened.again {
@@ -107,6 +111,20 @@ impl<E: ?Sized> RetryStrategy<E> for Breaker {
             self.opens
                 .tell(1, |count| tracing::warn!(count, failures, ?pause, "the breaker opens"));
         }
+    }
+}
+
+impl<E: ?Sized> RetryStrategy<E> for Breaker {
+    fn proceed(&self, _event: &E, progress: &Progress) -> Verdict {
+        self.circuit.proceed(progress)
+    }
+
+    fn success(&self, _event: &E, progress: &Progress) {
+        self.succeeded(progress);
+    }
+
+    fn failure(&self, _event: &E, progress: &Progress) {
+        self.failed(progress);
     }
 
     fn release(&self, _event: &E, progress: &Progress) {

@@ -153,6 +153,11 @@ impl<P: Pace> Circuit<P> {
         Some(Opened { failures, pause, again })
     }
 
+    /// Whether it is open, or waits for its probe.
+    pub(crate) fn is_open(&self) -> bool {
+        self.troubled.load(Ordering::Acquire) && self.state.lock().open.is_some()
+    }
+
     pub(crate) fn release(&self, progress: &Progress) {
         if !progress.is_probe() {
             return;

@@ -4,6 +4,7 @@
 mod breaker;
 mod feed;
 mod groups;
+mod scheduler;
 mod wait_queue;
 
 /// Tries all orders with at most so many preemptions: switches from a thread that could go on.

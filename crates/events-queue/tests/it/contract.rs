@@ -16,9 +16,9 @@ fn bounded(overflow: Overflow) -> Builder<u64, Single> {
     Queue::builder().capacity(3).overflow(overflow)
 }
 
-/// Four lanes that keep the order of each of the suite's writers.
-fn lanes() -> Builder<u64, Single> {
-    Queue::builder().lanes(4, |number: &u64| number >> 32)
+/// Four deliveries at a time that keep the order of each of the suite's writers.
+fn ordered() -> Builder<u64, Single> {
+    Queue::builder().concurrency(4).ordered_by(|number: &u64| number >> 32)
 }
 
 #[test]
@@ -46,24 +46,24 @@ fn every_policy_that_drops_what_it_accepted() {
 }
 
 #[test]
-fn lanes_that_keep_the_order_of_each_key() {
-    Suite::wrapper(|to| lanes().spawn(to).unwrap()).run();
-    Suite::async_wrapper(|to| started(lanes().pair(to).unwrap())).run();
+fn deliveries_that_keep_the_order_of_each_key() {
+    Suite::wrapper(|to| ordered().spawn(to).unwrap()).run();
+    Suite::async_wrapper(|to| started(ordered().pair(to).unwrap())).run();
     for overflow in LOSSLESS {
-        let lanes = move || lanes().capacity(6).overflow(overflow);
-        Suite::wrapper(move |to| lanes().spawn(to).unwrap()).run();
-        Suite::async_wrapper(move |to| started(lanes().pair(to).unwrap())).run();
+        let ordered = move || ordered().capacity(6).overflow(overflow);
+        Suite::wrapper(move |to| ordered().spawn(to).unwrap()).run();
+        Suite::async_wrapper(move |to| started(ordered().pair(to).unwrap())).run();
     }
     for overflow in LOSSY {
-        let lanes = move || lanes().capacity(6).overflow(overflow);
-        Suite::wrapper(move |to| lanes().spawn(to).unwrap()).lossy().run();
-        Suite::async_wrapper(move |to| started(lanes().pair(to).unwrap())).lossy().run();
+        let ordered = move || ordered().capacity(6).overflow(overflow);
+        Suite::wrapper(move |to| ordered().spawn(to).unwrap()).lossy().run();
+        Suite::async_wrapper(move |to| started(ordered().pair(to).unwrap())).lossy().run();
     }
-    Suite::wrapper(|to| lanes().batch(7, Duration::from_millis(1)).spawn(to).unwrap()).run();
+    Suite::wrapper(|to| ordered().batch(7, Duration::from_millis(1)).spawn(to).unwrap()).run();
 }
 
 #[test]
-fn lanes_that_keep_no_order() {
+fn deliveries_that_keep_no_order() {
     let queue = || Queue::builder().concurrency(3);
     Suite::wrapper(move |to| queue().spawn(to).unwrap()).unordered().run();
     Suite::async_wrapper(move |to| started(queue().pair(to).unwrap())).unordered().run();
@@ -99,7 +99,7 @@ fn a_queue_on_a_runtime() {
         Arc::new(Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
     for runtime in [one, many] {
         let spawner = Arc::clone(&runtime);
-        for queue in [Queue::builder, lanes] {
+        for queue in [Queue::builder, ordered] {
             let spawner = Arc::clone(&spawner);
             let make = move |destination| {
                 let _inside = spawner.enter();

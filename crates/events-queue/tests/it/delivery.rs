@@ -31,12 +31,12 @@ fn each_refused_event_is_a_dead_letter_once_with_its_error() {
     let letters = dead.take();
     let expected: Vec<_> = (0..300).filter(|event| event % 3 != 0).collect();
     assert_eq!(letters.iter().map(|letter| letter.event).collect::<Vec<_>>(), expected);
-    for DeadLetter { event, error } in letters {
+    for DeadLetter { event, error, .. } in letters {
         let kind = if event % 3 == 1 { ErrorKind::Rejected } else { ErrorKind::Unavailable };
         assert_eq!(error.kind(), kind);
     }
     // Several may share it, so it stays open.
-    let letter = DeadLetter { event: 0, error: SinkError::closed() };
+    let letter = DeadLetter::new(0, SinkError::closed());
     Sink::write(&*dead, &letter).unwrap();
     assert_eq!(script.closes(), 1);
 }

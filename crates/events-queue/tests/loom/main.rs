@@ -1,7 +1,7 @@
 //! Models for loom, which tries every order in which their threads may meet: see CONTRIBUTING.md.
 #![cfg(loom)]
 
+mod concurrent;
 mod ending;
-mod lanes;
 mod support;
 mod waiting;

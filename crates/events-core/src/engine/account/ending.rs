@@ -8,13 +8,22 @@ use std::{
     time::Duration,
 };
 
-use super::{Account, State, settling::failures};
+use super::{Account, Flow, State, settling::Letter};
 use crate::{
     closing::Closing,
-    engine::{feed::Chunk, isolate, waker_set::WakerKey, worker_handle::WorkerHandle},
+    engine::{
+        feed::Chunk,
+        isolate,
+        scheduler::{
+            backlog::{Backlog, Mode},
+            state,
+        },
+        waker_set::WakerKey,
+        worker_handle::WorkerHandle,
+    },
     error::{ErrorKind, SinkError},
     event::Event,
-    runtime::{clock, trace::tell},
+    runtime::{clock, dispose::dispose_each, trace::tell},
 };
 
 /// How long a worker has after an abort before the closer takes over what it holds.
@@ -77,7 +86,7 @@ impl<E: Event + Clone> Account<E> {
                 return Poll::Ready(Some(outcome.clone()));
             }
             let done = |state: &State<E>| {
-                self.parts.cursor.reached() >= target && state.writing_dead_letters == 0
+                self.first_unsettled() >= target && state.writing_dead_letters == 0
             };
             if done(&state) {
                 return Poll::Ready(Some(Ok(())));
@@ -125,6 +134,11 @@ impl<E: Event + Clone> Account<E> {
     pub fn begin_close(&self) {
         if self.parts.owns_feed {
             self.feed.close();
+            match &self.backlog {
+                Some(backlog) => backlog.close(),
+                // What was accepted is delivered.
+                None => self.resume(),
+            }
         } else {
             let state = self.state.lock();
             // Under the lock, so that it agrees with what the account says.
@@ -154,10 +168,47 @@ impl<E: Event + Clone> Account<E> {
         self.notify();
     }
 
+    /// Has nothing more delivered until [`resume`](Self::resume), or a close.
+    pub fn pause(&self) {
+        if self.feed.is_closed() {
+            return;
+        }
+        match &self.backlog {
+            Some(backlog) => backlog.pause(),
+            None => self.state.lock().paused = true,
+        }
+        self.parts.cursor.notify();
+    }
+
+    /// Delivers again after a pause.
+    pub fn resume(&self) {
+        if let Some(backlog) = &self.backlog {
+            return backlog.leave_mode(Mode::Paused);
+        }
+        let was_paused = std::mem::take(&mut self.state.lock().paused);
+        if was_paused {
+            self.notify();
+        }
+    }
+
+    /// Ends when nothing keeps the worker from delivering any more.
+    pub(crate) async fn resumed(&self) {
+        poll_fn(|cx| {
+            // In this order: whoever resumes notifies the worker afterwards.
+            self.worker().register(cx.waker());
+            let flow = self.state.lock().flow();
+            if flow == Flow::Pause { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+
     /// Has the worker look after this account, even if it sleeps.
     fn notify(&self) {
         self.parts.cursor.notify();
-        self.worker().notify();
+        match &self.backlog {
+            Some(backlog) => backlog.notify(),
+            None => self.worker().notify(),
+        }
     }
 
     /// The end of the worker, or of the patience with it.
@@ -230,7 +281,10 @@ impl<E: Event + Clone> Account<E> {
             state.settled_at_end = Some(reached);
             return;
         }
-        let rest = self.rest(&state);
+        let rest = match &self.backlog {
+            Some(backlog) => self.rest_of(backlog),
+            None => self.rest(&state),
+        };
         let count = rest.count;
         let failed = state.stopped_by.is_some() && !state.disconnected;
         if failed {
@@ -250,7 +304,16 @@ impl<E: Event + Clone> Account<E> {
         let waiting = state.waiting.take();
         drop(state);
         for (chunk, range) in rest.runs {
-            self.write_dead_letters(&failures(chunk.range(range), &error));
+            self.write_dead_letters(&Letter::never_offered(chunk.range(range), &error));
+        }
+        if let Some(taken) = rest.taken {
+            let held = taken.events.iter().map(|left| Letter::of(left, &error));
+            self.write_dead_letters(&held.collect::<Vec<_>>());
+            for batch in &taken.delivering {
+                self.write_dead_letters(&Letter::never_offered(&batch.events, &error));
+            }
+            dispose_each(taken.dropped);
+            dispose_each(taken.events);
         }
         self.dead_letters_written();
         waiting.wake();
@@ -267,7 +330,7 @@ impl<E: Event + Clone> Account<E> {
         let current = state.worker.current();
         let reached = cursor.reached();
         let end = head.min(cursor.stop()).max(reached);
-        let mut rest = Rest { reached, end, count: 0, runs: Vec::new(), chunks: Vec::new() };
+        let mut rest = Rest::new(reached, end);
         // What the sink holds is no part of the lag. It holds nothing of a chunk that begins beyond
         // `reached`: the worker has yet to skip what lies before.
         let is_delivering = current.is_some();
@@ -282,6 +345,25 @@ impl<E: Event + Clone> Account<E> {
             next = next.max(rest.add(chunk, next..end));
         }
         rest.chunks = chunks;
+        rest
+    }
+
+    /// The same, where several deliver at a time.
+    fn rest_of(&self, backlog: &Backlog<E>) -> Rest<E> {
+        let mut dropped = Vec::new();
+        let head = self.feed.head();
+        let mut rest = Rest::new(self.parts.cursor.reached(), head);
+        backlog.drop_excess(head, &mut dropped);
+        // Each that is delivered meanwhile is counted before it leaves the backlog.
+        let mut taken = backlog.give_up();
+        let left = head - self.parts.cursor.reached();
+        for (chunk, first) in std::mem::take(&mut taken.chunks) {
+            rest.add(&chunk, first..head);
+            rest.chunks.push(chunk);
+        }
+        rest.count = left;
+        taken.dropped = dropped;
+        rest.taken = Some(taken);
         rest
     }
 
@@ -356,9 +438,15 @@ struct Rest<E> {
     runs: Vec<(Arc<Chunk<E>>, Range<u64>)>,
     /// Every chunk looked at, so that none is dropped under a lock.
     chunks: Vec<Arc<Chunk<E>>>,
+    /// Those that several deliverers had taken from the log.
+    taken: Option<state::Rest<E>>,
 }
 
 impl<E> Rest<E> {
+    fn new(reached: u64, end: u64) -> Self {
+        Self { reached, end, count: 0, runs: Vec::new(), chunks: Vec::new(), taken: None }
+    }
+
     /// Adds those events in `range` that `chunk` holds and that are part of the account; where the
     /// next may begin.
     fn add(&mut self, chunk: &Arc<Chunk<E>>, range: Range<u64>) -> u64 {

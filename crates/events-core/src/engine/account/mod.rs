@@ -8,13 +8,15 @@ mod settling;
 use std::{
     fmt,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use crate::{
     dead_letter::DeadLetter,
     engine::{
         cursor::Cursor,
-        feed::{Feed, Reader},
+        feed::{Chunk, Feed, Reader},
+        scheduler::backlog::{Backlog, Figures, Mode},
         waker_set::{WakeList, WakerSet},
         worker_handle::WorkerHandle,
     },
@@ -35,6 +37,9 @@ use crate::{
 pub struct Account<E> {
     feed: Arc<Feed<E>>,
     parts: AccountConfig<E>,
+    /// Where several deliver at a time, who knows which events are not settled: the cursor only
+    /// counts them then.
+    backlog: Option<Arc<Backlog<E>>>,
     /// The sequence number of the first event of its account.
     start: u64,
     state: Mutex<State<E>>,
@@ -51,6 +56,7 @@ struct Traces {
     refused: TraceLimit,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct State<E> {
     failed: u64,
     /// Events skipped by the worker because it lagged.
@@ -69,6 +75,8 @@ struct State<E> {
     /// How the sink closed, if it did so before all was handed over.
     finishing: Option<Result<(), SinkError>>,
     aborted: bool,
+    /// Whether an operator has paused the worker; with a backlog, that knows.
+    paused: bool,
     /// Why nothing more is delivered: the destination is closed, or lagged too far.
     stopped_by: Option<SinkError>,
     /// Whether that was its lag: then what is left was given up, and not refused.
@@ -87,6 +95,8 @@ struct State<E> {
 pub(crate) enum Flow {
     /// Go on with the next.
     Go,
+    /// Deliver nothing until the account is [resumed](Account::resumed).
+    Pause,
     /// Deliver nothing more.
     Stop,
 }
@@ -127,6 +137,7 @@ impl<E> Account<E> {
         Self {
             feed: Arc::clone(reader.feed()),
             parts,
+            backlog: None,
             start: reader.at(),
             state: Mutex::new(State {
                 failed: 0,
@@ -139,6 +150,7 @@ impl<E> Account<E> {
                 writing_dead_letters: 0,
                 finishing: None,
                 aborted: false,
+                paused: false,
                 stopped_by: None,
                 disconnected: false,
                 settled_at_end: None,
@@ -148,6 +160,12 @@ impl<E> Account<E> {
             }),
             traces: OnceLock::new(),
         }
+    }
+
+    /// The account of events that several deliver at a time.
+    pub(crate) fn with_backlog(mut self, backlog: Arc<Backlog<E>>) -> Self {
+        self.backlog = Some(backlog);
+        self
     }
 
     /// The feed it reads.
@@ -174,27 +192,63 @@ impl<E> Account<E> {
         let mut overflow = state.skipped;
         current = state.worker.current();
         let current = current.as_ref().filter(|chunk| chunk.end() > settled);
-        // What the worker will skip as soon as it looks, is dropped already.
-        let in_hand = current.is_some_and(|chunk| chunk.first() <= settled);
-        let in_hand = if in_hand { self.parts.span } else { 0 };
-        let lag = cursor.lag_at(settled.saturating_add(in_hand).min(end), head).min(pending);
+        let figures = self.figures(&state, settled, current);
+        // What lags is skipped as soon as somebody looks: it is dropped already.
+        let at = settled.saturating_add(figures.in_flight).min(end);
+        let lag = cursor.lag_at(at, head).min(pending);
         pending -= lag;
         overflow += lag;
-        let oldest = (pending > 0)
-            .then(|| current.map(|chunk| chunk.since()).or_else(|| self.feed.since(settled)));
+        let since = |time| clock::now().saturating_duration_since(time);
+        let until = |time: Instant| time.saturating_duration_since(clock::now());
         Stats {
             accepted: end - self.start + state.unwritten,
             delivered: settled - self.start - state.failed - state.skipped - state.abandoned,
             failed: state.failed,
             dropped: Dropped { overflow: overflow + state.unwritten, abandoned: state.abandoned },
             pending,
-            oldest: oldest.flatten().map(|since| clock::now().saturating_duration_since(since)),
+            in_flight: figures.in_flight.min(pending),
+            parked: figures.parked.min(pending),
+            next_due: figures.next_due.map(until),
+            attempts: figures.attempts,
+            oldest: figures.oldest.filter(|_| pending > 0).map(since),
+        }
+    }
+
+    /// What the pending events are doing.
+    fn figures(&self, state: &State<E>, settled: u64, current: Option<&Arc<Chunk<E>>>) -> Figures {
+        if let Some(backlog) = &self.backlog {
+            return backlog.figures();
+        }
+        let in_hand = current.is_some_and(|chunk| chunk.first() <= settled);
+        let in_flight = if in_hand { self.parts.span } else { 0 };
+        Figures {
+            in_flight,
+            parked: 0,
+            attempts: settled - self.start - state.skipped - state.abandoned,
+            next_due: None,
+            oldest: current.map(|chunk| chunk.since()).or_else(|| self.feed.since(settled)),
         }
     }
 
     /// How many events an abort has given up: what its result tells of, before any other error.
     pub fn undelivered(&self) -> u64 {
         self.state.lock().undelivered
+    }
+
+    /// Delivers again after it was disabled.
+    pub fn enable(&self) {
+        if let Some(backlog) = &self.backlog {
+            backlog.leave_mode(Mode::Disabled);
+        }
+    }
+
+    /// Whether it delivers.
+    pub fn mode(&self) -> Mode {
+        match &self.backlog {
+            Some(backlog) => backlog.mode(),
+            None if self.state.lock().paused => Mode::Paused,
+            None => Mode::Running,
+        }
     }
 
     fn traces(&self) -> &Traces {
@@ -226,6 +280,8 @@ impl<E> State<E> {
     fn flow(&self) -> Flow {
         if self.aborted || self.stopped_by.is_some() || self.settled_at_end.is_some() {
             Flow::Stop
+        } else if self.paused {
+            Flow::Pause
         } else {
             Flow::Go
         }

@@ -1,14 +1,21 @@
 //! The worker's side: each event is settled, and whoever waits for that is told.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{Account, Flow, State};
 use crate::{
     dead_letter::DeadLetter,
-    engine::{isolate, worker_handle::WorkerHandle},
+    engine::{
+        isolate,
+        scheduler::batch::{Batch, Outcome, Undelivered},
+        worker_handle::WorkerHandle,
+    },
     error::{ErrorKind, SinkError},
     event::Event,
-    runtime::trace::tell,
+    runtime::{dispose::dispose_each, trace::tell},
 };
 
 impl<E: Event + Clone> Account<E> {
@@ -28,17 +35,11 @@ impl<E: Event + Clone> Account<E> {
                 // An abort closes what is inside, which is no news of the destination.
                 gone = false;
             }
-            for (_, error) in &failures {
-                let given_up = matches!(error.kind(), ErrorKind::Closed | ErrorKind::Undelivered);
-                if state.aborted && given_up {
-                    state.abandoned += 1;
-                } else {
-                    state.failed += 1;
-                }
+            for letter in &failures {
+                state.count_failure(letter.error);
             }
             if gone {
-                let why = "the destination closed before its queue did";
-                state.stopped_by = Some(SinkError::new(ErrorKind::Closed, why));
+                state.stop_by_destination();
             }
             state.writing_dead_letters += 1;
         });
@@ -58,6 +59,76 @@ impl<E: Event + Clone> Account<E> {
             self.parts.cursor.notify();
         }
         self.publish()
+    }
+
+    /// Settles, or gives back to the backlog, what deliverer `id` was given and did not deliver as a
+    /// whole: what became of each event stands in `outcomes`, and of which `kind` the error was.
+    pub(crate) fn answer(
+        &self,
+        id: usize,
+        batch: Arc<Batch<E>>,
+        outcomes: Vec<Outcome>,
+        kind: ErrorKind,
+    ) {
+        let Some(backlog) = &self.backlog else { return };
+        let mut state = self.state.lock();
+        if state.settled_at_end.is_some() {
+            return;
+        }
+        let Some(answered) = backlog.answer(id, batch, outcomes) else { return };
+        // An abort closes what is inside, which is no news of the destination.
+        let gone = kind == ErrorKind::Closed && !state.aborted;
+        if state.aborted {
+            state.undelivered += answered.failed.len() as u64;
+        }
+        for (_, error) in &answered.failed {
+            state.count_failure(error);
+        }
+        if gone {
+            state.stop_by_destination();
+        }
+        state.writing_dead_letters += 1;
+        drop(state);
+        dispose_each(answered.unneeded);
+        if gone {
+            self.begin_close();
+        }
+        let letters = answered.failed.iter().map(|(left, error)| Letter::of(left, error));
+        self.write_dead_letters(&letters.collect::<Vec<_>>());
+        dispose_each(answered.failed);
+        self.dead_letters_written();
+        if gone {
+            // Whoever looks is told to stop.
+            self.parts.cursor.notify();
+        }
+    }
+
+    /// Drops what several deliverers have yet to deliver and the bound does not allow.
+    pub(crate) fn drop_excess(&self) -> Flow {
+        let cursor = &self.parts.cursor;
+        let (Some(backlog), Some(bound)) = (&self.backlog, cursor.bound()) else { return Flow::Go };
+        if self.feed.head().saturating_sub(cursor.reached()) <= bound {
+            return Flow::Go;
+        }
+        let mut dropped = Vec::new();
+        let mut state = self.state.lock();
+        if state.settled_at_end.is_some() {
+            return Flow::Stop;
+        }
+        let count = backlog.drop_excess(self.feed.head(), &mut dropped);
+        state.skipped += count;
+        drop(state);
+        dispose_each(dropped);
+        if count == 0 {
+            return Flow::Go;
+        }
+        self.tell_of_lag(count);
+        self.serve_waiters()
+    }
+
+    /// Whether somebody wants attention.
+    pub(crate) fn is_notified(&self) -> bool {
+        self.parts.cursor.is_notified()
     }
 
     /// Leaves out what lies further behind than the bound allows, or before `first`, where the chunk
@@ -86,15 +157,16 @@ impl<E: Event + Clone> Account<E> {
             tell(|| tracing::warn!(queue = self.name(), count, "disconnected: the sink lags"));
             self.begin_close();
         } else {
-            self.traces().oldest.tell(count, |count| {
-                tracing::warn!(
-                    queue = self.name(),
-                    count,
-                    "dropped the oldest events: the sink lags"
-                );
-            });
+            self.tell_of_lag(count);
         }
         self.publish()
+    }
+
+    fn tell_of_lag(&self, count: u64) {
+        self.traces().oldest.tell(count, |count| {
+            let queue = self.name();
+            tracing::warn!(queue, count, "dropped the oldest events: the sink lags");
+        });
     }
 
     /// Settles `count` events as not delivered, unless somebody else has.
@@ -112,16 +184,29 @@ impl<E: Event + Clone> Account<E> {
     pub(crate) fn serve_waiters(&self) -> Flow {
         self.parts.cursor.clear_notified();
         let mut state = self.state.lock();
-        let waiting = state.flushed(self.parts.cursor.reached());
+        let waiting = state.flushed(self.first_unsettled());
         self.parts.cursor.notify_at(state.flush_at);
         let flow = state.flow();
         drop(state);
         waiting.wake();
         let line = self.feed.admit();
-        if line || flow == Flow::Stop {
+        if line || flow != Flow::Go {
             self.parts.cursor.notify();
         }
+        if self.backlog.is_some() {
+            self.serve_again();
+        }
         flow
+    }
+
+    /// Looks once more, now that the wish for attention is known again: meanwhile another deliverer
+    /// may have settled an event without hearing of it.
+    fn serve_again(&self) {
+        let mut state = self.state.lock();
+        let waiting = state.flushed(self.first_unsettled());
+        drop(state);
+        waiting.wake();
+        self.feed.admit();
     }
 
     /// From now on `worker` delivers to the sink. True if somebody wants attention: perhaps they have
@@ -138,23 +223,21 @@ impl<E: Event + Clone> Account<E> {
     ///
     /// All that is called meanwhile, subscribers of traces too, is called on the worker's behalf: it
     /// would wait for itself if it waited for the worker.
-    pub(super) fn write_dead_letters(&self, failures: &[(&E, &SinkError)]) {
-        if let Some((_, first)) = failures.first() {
+    pub(super) fn write_dead_letters(&self, letters: &[Letter<'_, E>]) {
+        if let Some(first) = letters.first() {
             let worker = self.worker().id();
-            isolate::inside(worker, || self.tell_and_hand_on(worker, failures, first));
+            isolate::inside(worker, || self.tell_and_hand_on(worker, letters, first.error));
         }
     }
 
-    fn tell_and_hand_on(&self, worker: usize, failures: &[(&E, &SinkError)], first: &SinkError) {
-        self.traces().failed.tell(failures.len() as u64, |count| {
+    fn tell_and_hand_on(&self, worker: usize, letters: &[Letter<'_, E>], first: &SinkError) {
+        self.traces().failed.tell(letters.len() as u64, |count| {
             let kind = first.kind();
             tracing::warn!(queue = self.name(), count, %kind, "events were not delivered");
         });
         let Some(dead_letter) = &self.parts.dead_letter else { return };
-        for &(event, error) in failures {
-            let refused = isolate::call(worker, || {
-                dead_letter.write(&DeadLetter { event: event.clone(), error: error.clone() })
-            });
+        for letter in letters {
+            let refused = isolate::call(worker, || dead_letter.write(&letter.to_dead_letter()));
             if let Err(refused) = refused.and_then(|result| result) {
                 self.traces().refused.tell(1, |count| {
                     let kind = refused.kind();
@@ -169,17 +252,77 @@ impl<E> Account<E> {
     pub(super) fn worker(&self) -> Arc<WorkerHandle<E>> {
         Arc::clone(&self.state.lock().worker)
     }
+
+    /// The first event that is not settled; where several deliver at a time, others after it may be.
+    pub(super) fn first_unsettled(&self) -> u64 {
+        let by_cursor = || self.parts.cursor.reached();
+        self.backlog.as_ref().map_or_else(by_cursor, |backlog| backlog.first_unsettled())
+    }
+
+    /// Whether its worker blocks a thread.
+    pub(crate) const fn blocks(&self) -> bool {
+        !self.parts.driven_by_future
+    }
+}
+
+impl<E> State<E> {
+    /// Counts an event that was not delivered because of this.
+    fn count_failure(&mut self, error: &SinkError) {
+        let given_up = matches!(error.kind(), ErrorKind::Closed | ErrorKind::Undelivered);
+        if self.aborted && given_up {
+            self.abandoned += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+
+    fn stop_by_destination(&mut self) {
+        let why = "the destination closed before its queue did";
+        self.stopped_by = Some(SinkError::new(ErrorKind::Closed, why));
+    }
+}
+
+/// An event that will not be delivered, and what its dead letter tells of it.
+pub(super) struct Letter<'a, E> {
+    event: &'a E,
+    error: &'a SinkError,
+    attempts: u32,
+    /// How long ago it failed for the first time, if it has.
+    first_failure: Option<Duration>,
+}
+
+impl<'a, E> Letter<'a, E> {
+    /// Events that were given up before the sink was offered them, or while it was.
+    pub(super) fn never_offered(events: &'a [E], error: &'a SinkError) -> Vec<Self> {
+        let letter = |event| Self { event, error, attempts: 0, first_failure: None };
+        events.iter().map(letter).collect()
+    }
+
+    pub(super) fn of(left: &'a Undelivered<E>, error: &'a SinkError) -> Self {
+        let Undelivered { event, attempts, first_failure } = left;
+        Self { event, error, attempts: *attempts, first_failure: *first_failure }
+    }
+
+    fn to_dead_letter(&self) -> DeadLetter<E>
+    where
+        E: Clone,
+    {
+        let mut letter = DeadLetter::new(self.event.clone(), self.error.clone());
+        letter.attempts = self.attempts;
+        let now = SystemTime::now();
+        letter.first_failure = self.first_failure.and_then(|ago| now.checked_sub(ago));
+        letter
+    }
 }
 
 /// The events that failed, each with its error: those that the error names, if it names any.
-pub(super) fn failures<'a, E>(
-    events: &'a [E],
-    error: &'a SinkError,
-) -> Vec<(&'a E, &'a SinkError)> {
+fn failures<'a, E>(events: &'a [E], error: &'a SinkError) -> Vec<Letter<'a, E>> {
+    let failed =
+        |event, error| Letter { event, error, attempts: 1, first_failure: Some(Duration::ZERO) };
     let named = error.failures();
     // A position beyond the events is a mistake of the sink's: then none of them can be trusted.
     if named.is_empty() || named.iter().any(|(at, _)| *at >= events.len()) {
-        return events.iter().map(|event| (event, error)).collect();
+        return events.iter().map(|event| failed(event, error)).collect();
     }
-    named.iter().map(|(at, error)| (&events[*at], error)).collect()
+    named.iter().map(|(at, error)| failed(&events[*at], error)).collect()
 }

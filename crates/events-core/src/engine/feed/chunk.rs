@@ -29,6 +29,11 @@ impl<E> Chunk<E> {
         self.since
     }
 
+    /// Its events, moved out.
+    pub(crate) fn into_events(mut self) -> Vec<E> {
+        std::mem::take(&mut self.events)
+    }
+
     /// Its events from sequence number `at` on: all of them if `at` lies before it, none if it lies
     /// beyond.
     pub fn from(&self, at: u64) -> &[E] {

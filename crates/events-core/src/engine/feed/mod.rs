@@ -40,6 +40,7 @@ use std::{
 
 pub use chunk::Chunk;
 use log::{Aftermath, Log};
+pub(crate) use reader::Leftover;
 pub use reader::Reader;
 pub use wait_queue::WaitQueue;
 

@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use super::{
@@ -74,6 +74,17 @@ impl<E> Reader<E> {
         self.poll_taking(cx, wanted, |_| None)
     }
 
+    /// The next chunk, for a caller that holds a lock: what is to be dropped once that is released is
+    /// added to `leftover`. If there is none yet, `waker` is taken, if there is one, to be woken then.
+    pub(crate) fn poll_leaving(
+        &mut self,
+        waker: &mut Option<Waker>,
+        wanted: usize,
+        leftover: &mut Leftover<E>,
+    ) -> Poll<Option<Arc<Chunk<E>>>> {
+        self.poll_locked(waker, wanted, |_| None, leftover)
+    }
+
     /// The same. Where the log has let go of the chunk, whoever looks afterwards finds it where
     /// `keep` has put it. What that put it in the place of is dropped outside the lock.
     pub(crate) fn poll_taking(
@@ -82,17 +93,31 @@ impl<E> Reader<E> {
         wanted: usize,
         keep: impl FnOnce(&Arc<Chunk<E>>) -> Option<Arc<Chunk<E>>>,
     ) -> Poll<Option<Arc<Chunk<E>>>> {
-        let mut unneeded = Unneeded::new();
         // Cloned before the lock is taken: what that does is the executor's business.
         let mut waker = Some(cx.waker().clone());
+        let mut leftover = Leftover::new();
+        let chunk = self.poll_locked(&mut waker, wanted, keep, &mut leftover);
+        leftover.dispose();
+        dispose(waker);
+        chunk
+    }
+
+    fn poll_locked(
+        &mut self,
+        waker: &mut Option<Waker>,
+        wanted: usize,
+        keep: impl FnOnce(&Arc<Chunk<E>>) -> Option<Arc<Chunk<E>>>,
+        leftover: &mut Leftover<E>,
+    ) -> Poll<Option<Arc<Chunk<E>>>> {
+        let Leftover { unneeded, replaced } = leftover;
         let mut log = self.feed.log.lock();
-        let next = log.next(&mut self.next, self.at, self.bound, wanted, &mut unneeded);
+        let next = log.next(&mut self.next, self.at, self.bound, wanted, unneeded);
         if matches!(next, Next::Wait)
             && let Some(ours) = waker.take()
         {
             // One who lingers is woken for the first event, to start the clock, and for the last.
             let wanted = if log.open_len() == 0 { 1 } else { wanted };
-            waker = log.sleepers(wanted).register(&mut self.ticket, ours);
+            *replaced = log.sleepers(wanted).register(&mut self.ticket, ours);
         }
         if let Next::Chunk(chunk) = &next
             && let Some(before) = keep(chunk)
@@ -100,8 +125,6 @@ impl<E> Reader<E> {
             unneeded.push(before);
         }
         drop(log);
-        drop(unneeded);
-        dispose(waker);
         match next {
             Next::Chunk(chunk) => Poll::Ready(Some(chunk)),
             Next::Wait => Poll::Pending,
@@ -120,6 +143,24 @@ impl<E> Reader<E> {
     /// The feed it reads.
     pub const fn feed(&self) -> &Arc<Feed<E>> {
         &self.feed
+    }
+}
+
+/// What a poll leaves to be dropped outside of every lock.
+pub(crate) struct Leftover<E> {
+    unneeded: Unneeded<E>,
+    replaced: Option<Waker>,
+}
+
+impl<E> Leftover<E> {
+    pub(crate) fn new() -> Self {
+        Self { unneeded: Unneeded::new(), replaced: None }
+    }
+
+    /// Drops it.
+    pub(crate) fn dispose(self) {
+        drop(self.unneeded);
+        dispose(self.replaced);
     }
 }
 

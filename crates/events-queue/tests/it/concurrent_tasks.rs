@@ -1,4 +1,4 @@
-//! Lanes under tokio, with a paused clock where time counts.
+//! Several deliveries at a time under tokio, with a paused clock where time counts.
 #![cfg(feature = "tokio")]
 
 use std::{
@@ -21,11 +21,11 @@ use tokio::{
 use crate::support::{HANG, Script, assert_kind, assert_stats};
 
 const EVENTS: u64 = 10_000;
-const KEYS: u64 = 2_500;
+const KEYS: u64 = 320;
 
-/// A queue with lanes whose events have so many keys.
-fn lanes(lanes: usize) -> Builder<u64, Single> {
-    Queue::builder().lanes(lanes, |event: &u64| event % KEYS)
+/// A queue whose events have so many keys.
+fn by_key(deliveries: usize) -> Builder<u64, Single> {
+    Queue::builder().concurrency(deliveries).ordered_by(|event: &u64| event % KEYS)
 }
 
 /// Answers after 20 ms; every tenth answer is that it is unavailable, if it is flaky.
@@ -79,13 +79,13 @@ fn assert_order(events: &[u64]) {
 
 // By tokio's paused clock, so this measures the design and not the machine.
 #[tokio::test(start_paused = true)]
-async fn thirty_two_lanes_are_twenty_five_times_as_fast_as_one() {
+async fn thirty_two_at_a_time_are_thirty_times_as_fast_as_one() {
     let endpoint = Endpoint::new(false);
     let alone = took(Queue::builder(), Arc::clone(&endpoint)).await;
     assert_order(&endpoint.taken.take());
-    let by_key = took(lanes(32), Arc::clone(&endpoint)).await;
+    let ordered = took(by_key(32), Arc::clone(&endpoint)).await;
     assert_order(&endpoint.taken.take());
-    assert!(by_key * 25 <= alone, "{by_key:?} against {alone:?}");
+    assert!(ordered * 30 <= alone, "{ordered:?} against {alone:?}");
     let any_order = took(Queue::builder().concurrency(32), Arc::clone(&endpoint)).await;
     assert!(any_order * 31 <= alone, "{any_order:?} against {alone:?}");
     assert_eq!(endpoint.taken.len() as u64, EVENTS);
@@ -95,7 +95,7 @@ async fn thirty_two_lanes_are_twenty_five_times_as_fast_as_one() {
 async fn nothing_is_lost_and_order_is_kept_when_a_tenth_of_the_writes_fail() {
     let endpoint = Endpoint::new(true);
     let retry = Arc::new(Retry::new(Arc::clone(&endpoint), Breaker::default()));
-    took(lanes(32), Arc::clone(&retry)).await;
+    took(by_key(32), Arc::clone(&retry)).await;
     assert_order(&endpoint.taken.take());
     assert!(retry.stats().failures >= EVENTS / 10, "{:?}", retry.stats());
     assert_eq!(retry.stats().given_up, 0);
@@ -133,7 +133,7 @@ async fn a_struggling_endpoint_is_eased() {
     });
     let mut refused = Vec::new();
     for (busy, retry) in [hammered, eased] {
-        took(lanes(32), retry).await;
+        took(by_key(32), retry).await;
         assert_order(&busy.taken.take());
         refused.push(busy.refused.load(Ordering::Relaxed));
     }
@@ -155,7 +155,7 @@ async fn tasks_that_never_succeed_are_given_up_at_the_deadline() {
     let hour = Duration::from_hours(1);
     let dead = Arc::new(Memory::<DeadLetter<u64>>::new());
     let script = Script::new().shut();
-    let queue = lanes(8).dead_letter(Arc::clone(&dead));
+    let queue = by_key(8).dead_letter(Arc::clone(&dead));
     let queue = queue.spawn_tokio(script.clone()).unwrap();
     for event in 0..200 {
         queue.write(&event).await.unwrap();
@@ -189,8 +189,8 @@ impl AsyncSink<u64> for ClosesSlowly {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_that_takes_its_time_is_waited_for() {
-    let spawned = lanes(3).spawn_tokio(ClosesSlowly).unwrap();
-    let (paired, worker) = lanes(3).pair(ClosesSlowly).unwrap();
+    let spawned = by_key(3).spawn_tokio(ClosesSlowly).unwrap();
+    let (paired, worker) = by_key(3).pair(ClosesSlowly).unwrap();
     tokio::spawn(worker);
     for queue in [spawned, paired] {
         queue.write(&0).await.unwrap();
@@ -206,7 +206,7 @@ async fn a_close_that_takes_its_time_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_ends_ends_the_account_of_all_lanes() {
+async fn a_runtime_that_ends_ends_the_account() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let script = Script::new().shut();
     let queue = {

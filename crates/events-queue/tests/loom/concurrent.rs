@@ -1,4 +1,4 @@
-//! Several lanes over one sink: one close, whoever waits for it.
+//! Several deliverers to one sink: one close, whoever waits for it.
 
 use std::{
     future::poll_fn,

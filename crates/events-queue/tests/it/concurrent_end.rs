@@ -1,4 +1,4 @@
-//! The end of a queue with lanes: close, deadline, abort and drop are those of one queue.
+//! How several deliveries at a time end: close, deadline, abort and drop.
 
 use std::{
     sync::{Arc, OnceLock, mpsc},
@@ -40,7 +40,7 @@ impl Sink<u64> for FailsToClose {
 }
 
 #[test]
-fn the_sink_is_closed_once_after_the_last_lane_and_every_closer_is_told_once() {
+fn the_sink_is_closed_once_after_the_last_event_and_every_closer_is_told_once() {
     let script = Script::new().shut();
     let queue = side_by_side(4).spawn(FailsToClose(script.clone())).unwrap();
     write_all(&queue, 0..3);
@@ -70,7 +70,7 @@ fn the_sink_is_closed_once_after_the_last_lane_and_every_closer_is_told_once() {
 }
 
 #[test]
-fn a_deadline_gives_up_all_lanes_as_one() {
+fn a_deadline_gives_up_all() {
     let threads: fn(Builder<u64, Single>, Script) -> Queue<u64> =
         |queue, to| queue.spawn(to).unwrap();
     let future: fn(Builder<u64, Single>, Script) -> Queue<u64> =
@@ -103,7 +103,7 @@ fn a_deadline_gives_up_all_lanes_as_one() {
 }
 
 #[test]
-fn an_abort_gives_up_what_no_lane_has_begun() {
+fn an_abort_gives_up_what_nobody_has_begun() {
     let dead = Dead::default();
     let script = Script::new().shut();
     let queue = side_by_side(2).dead_letter(Arc::clone(&dead)).spawn(script.clone()).unwrap();
@@ -134,7 +134,7 @@ struct ClosedByAbort {
 impl Close for ClosedByAbort {
     fn abort(&self) {
         drop(self.aborted.0.lock().take());
-        // All lanes have heard the answer while the abort is under way.
+        // All have heard the answer while the abort is under way.
         until(|| self.queue.get().unwrap().stats().pending == 0);
     }
 }
@@ -148,7 +148,7 @@ impl Sink<u64> for ClosedByAbort {
 }
 
 #[test]
-fn what_an_abort_closes_is_given_up_in_every_lane() {
+fn what_an_abort_closes_is_given_up() {
     let (held, is_held) = mpsc::channel();
     let (abort, aborted) = mpsc::channel();
     let aborted = (Mutex::new(Some(abort)), Mutex::new(aborted));
@@ -168,7 +168,7 @@ fn what_an_abort_closes_is_given_up_in_every_lane() {
 }
 
 #[test]
-fn a_lane_that_has_ended_waits_for_those_that_a_deadline_gives_up() {
+fn one_that_is_idle_waits_for_those_that_a_deadline_gives_up() {
     let (let_go, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     let script = Script::answering(move |event| {
@@ -179,7 +179,7 @@ fn a_lane_that_has_ended_waits_for_those_that_a_deadline_gives_up() {
     });
     let queue = side_by_side(3).spawn(script.clone()).unwrap();
     write_all(&queue, [0]);
-    // The first lane has nothing left to do, the others have no end.
+    // One has nothing left to do, the others have no end.
     until(|| queue.stats().delivered == 1);
     write_all(&queue, 1..3);
     script.entered();
@@ -205,7 +205,7 @@ fn a_sink_whose_close_hangs_is_left_behind() {
 }
 
 #[test]
-fn a_destination_that_is_gone_in_one_lane_closes_all() {
+fn a_destination_that_is_gone_for_one_is_for_all() {
     let (let_go, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     let script = Script::answering(move |event| {
@@ -219,7 +219,7 @@ fn a_destination_that_is_gone_in_one_lane_closes_all() {
     write_all(&queue, [1]);
     assert_eq!(script.entered(), 1);
     write_all(&queue, [0]);
-    // The other lanes know, though one is idle and one is at work.
+    // The others know, though one is idle and one is at work.
     until(|| queue.stats().failed == 1);
     until(|| (2..9).all(|event| Sink::write(&queue, &event).is_err()));
     assert_eq!(script.closes(), 0);
@@ -236,12 +236,16 @@ fn a_destination_that_is_gone_in_one_lane_closes_all() {
 }
 
 #[test]
-fn no_lane_takes_more_for_a_destination_that_is_gone() {
+fn nothing_more_is_taken_for_a_destination_that_is_gone() {
     let script = Script::answering(|event| match event {
         0 => Err(SinkError::closed()),
         _ => Ok(()),
     });
-    let queue = Queue::builder().lanes(4, |event: &u64| *event).spawn(script.clone()).unwrap();
+    let queue = Queue::builder()
+        .concurrency(4)
+        .ordered_by(|event: &u64| *event)
+        .spawn(script.clone())
+        .unwrap();
     write_all(&queue, [0]);
     until(|| (1..50).all(|event| Sink::write(&queue, &event).is_err()));
     in_time(move || assert_kind(queue.close().wait(), ErrorKind::Closed));
@@ -249,7 +253,7 @@ fn no_lane_takes_more_for_a_destination_that_is_gone() {
 }
 
 #[test]
-fn the_last_handles_drop_ends_every_lane() {
+fn the_last_handles_drop_ends_all() {
     let memory = Arc::new(Memory::new());
     let queue = side_by_side(3).spawn(Arc::clone(&memory)).unwrap();
     write_all(&queue, 0..100);
@@ -263,7 +267,7 @@ fn the_last_handles_drop_ends_every_lane() {
 }
 
 #[test]
-fn a_dropped_worker_ends_the_account_of_every_lane() {
+fn a_dropped_worker_ends_the_account() {
     let dead = Dead::default();
     let script = Script::new().shut();
     for is_polled in [false, true] {
@@ -325,17 +329,18 @@ impl Sink<u64> for Inside {
 }
 
 #[test]
-fn waiting_for_the_queue_from_inside_the_sink_is_refused_in_every_lane() {
+fn waiting_for_the_queue_from_inside_the_sink_is_refused() {
     let waits: [Wait; 3] = [
         |queue, _| queue.flush().wait(),
         |queue, _| queue.close().wait(),
-        // The lane is full of this very event.
+        // The queue is full of this very event.
         |queue, event| Sink::write(queue, &event),
     ];
     for wait in waits {
         for event in 0..12 {
             let sink = Arc::new(Inside { waits: Some(wait), ..Inside::default() });
-            let queue = Queue::builder().lanes(4, |event: &u64| *event).capacity(4);
+            let queue =
+                Queue::builder().concurrency(4).ordered_by(|event: &u64| *event).capacity(1);
             let queue = queue.spawn(Arc::clone(&sink)).unwrap();
             *sink.queue.lock() = Some(queue.clone());
             write_all(&queue, [event]);
@@ -347,8 +352,7 @@ fn waiting_for_the_queue_from_inside_the_sink_is_refused_in_every_lane() {
 }
 
 #[test]
-fn nor_is_another_lane_waited_for() {
-    // Whichever lane's turn it is.
+fn nor_is_another_delivery_waited_for() {
     for writes in 1..3 {
         let (queues, queue) = mpsc::channel::<Queue<u64>>();
         let (let_go, held) = mpsc::channel::<()>();

@@ -1,5 +1,4 @@
-//! Parallel delivery: what runs side by side, what stays in order, and one account and one end for
-//! all lanes.
+//! Several deliveries at a time: what runs side by side, and what stays in order.
 
 use std::{
     collections::HashMap,
@@ -12,8 +11,10 @@ use std::{
     time::Duration,
 };
 
-use events_core::{AsyncSink, Close, ErrorKind, Memory, Sink, SinkError, engine::park::block_on};
-use events_queue::{Builder, Overflow, Queue, Single};
+use events_core::{
+    AsyncSink, Breaker, Close, ErrorKind, Memory, Sink, SinkError, engine::park::block_on,
+};
+use events_queue::{Builder, Overflow, Queue, Schedule, Single};
 use parking_lot::Mutex;
 
 use crate::support::{
@@ -75,7 +76,7 @@ fn so_many_events_are_delivered_at_a_time_and_no_more() {
 }
 
 #[test]
-fn one_future_drives_all_lanes() {
+fn one_future_drives_all() {
     let script = Script::new().shut();
     let queue = started(side_by_side(3).pair(script.clone()).unwrap());
     write_all(&queue, 0..5);
@@ -89,7 +90,7 @@ fn one_future_drives_all_lanes() {
 #[test]
 fn events_of_one_key_stay_in_order() {
     let memory = Arc::new(Memory::new());
-    let queue = Queue::builder().lanes(4, |event: &u64| event % 50).capacity(8);
+    let queue = Queue::builder().concurrency(4).ordered_by(|event: &u64| event % 50).capacity(8);
     let queue = queue.spawn(Arc::clone(&memory)).unwrap();
     thread::scope(|scope| {
         for writer in 0..5 {
@@ -110,7 +111,7 @@ fn events_of_one_key_stay_in_order() {
 }
 
 #[test]
-fn a_stuck_event_delays_no_other_lane() {
+fn a_stuck_event_delays_no_other_key() {
     let (let_go, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
     let script = Script::answering(move |event| {
@@ -119,15 +120,18 @@ fn a_stuck_event_delays_no_other_lane() {
         }
         Ok(())
     });
-    let queue = Queue::builder().lanes(2, |event: &u64| *event).spawn(script.clone()).unwrap();
+    let queue = Queue::builder()
+        .concurrency(2)
+        .ordered_by(|event: &u64| *event)
+        .spawn(script.clone())
+        .unwrap();
     write_all(&queue, 0..100);
-    // About half of the keys share the lane of the first.
-    until(|| script.delivered().len() > 30);
+    until(|| script.delivered().len() == 99);
     assert!(!script.delivered().contains(&0));
     assert_balanced(&queue.stats());
     assert!(queue.stats().oldest.is_some());
     let mut flush = queue.flush();
-    assert!(poll_once(&mut flush).is_pending(), "a flush waits for all lanes");
+    assert!(poll_once(&mut flush).is_pending(), "a flush waits for all that was written before");
     let_go.send(()).unwrap();
     in_time({
         let queue = queue.clone();
@@ -137,10 +141,9 @@ fn a_stuck_event_delays_no_other_lane() {
 }
 
 #[test]
-fn an_event_goes_where_there_is_room() {
+fn the_capacity_is_that_of_all_deliveries() {
     for overflow in [Overflow::Reject, Overflow::DropNewest, Overflow::Block] {
         let script = Script::new().shut();
-        // Shares of 2, 2 and 1.
         let queue = side_by_side(3).capacity(5).overflow(overflow);
         let queue = queue.spawn(script.clone()).unwrap();
         write_all(&queue, 0..5);
@@ -178,7 +181,7 @@ fn an_event_goes_where_there_is_room() {
 }
 
 #[test]
-fn a_queue_is_full_when_all_of_its_lanes_are() {
+fn writers_fill_it_to_its_capacity() {
     for _ in 0..100 {
         let queue = side_by_side(4).capacity(40).overflow(Overflow::Reject);
         let queue = queue.spawn(Script::new().shut()).unwrap();
@@ -197,9 +200,9 @@ fn a_queue_is_full_when_all_of_its_lanes_are() {
 }
 
 #[test]
-fn each_lane_drops_its_oldest() {
+fn the_oldest_that_waits_is_dropped() {
     let script = Script::new().shut();
-    let queue = Queue::builder().lanes(2, |event: &u64| event % 2).capacity(4);
+    let queue = Queue::builder().concurrency(2).ordered_by(|event: &u64| event % 2).capacity(4);
     let queue = queue.overflow(Overflow::DropOldest).spawn(script.clone()).unwrap();
     write_all(&queue, 0..100);
     script.entered();
@@ -218,29 +221,41 @@ fn each_lane_drops_its_oldest() {
 }
 
 #[test]
-fn a_batch_is_of_one_lane() {
+fn a_batch_holds_the_events_of_a_key_in_order() {
     let batches = Arc::new(Memory::<[u64]>::new());
-    let queue = Queue::builder().lanes(3, |event: &u64| event % 20);
+    let queue = Queue::builder().concurrency(3).ordered_by(|event: &u64| event % 20);
     let queue = queue.batch(10, Duration::from_hours(1)).spawn(Arc::clone(&batches)).unwrap();
     write_all(&queue, 0..600);
     in_time(move || queue.close().wait()).unwrap();
-    let mut lanes = HashMap::new();
-    let batches = batches.take();
-    assert!(batches.len() >= 60 && batches.len() <= 62, "{}", batches.len());
-    for batch in &batches {
-        assert!(batch.is_sorted());
-        // Keys that once met share a lane for ever.
-        let lane = batch.iter().find_map(|event| lanes.get(&(event % 20)).copied());
-        let lane = lane.unwrap_or(lanes.len());
-        for event in batch {
-            assert_eq!(*lanes.entry(event % 20).or_insert(lane), lane);
-        }
+    let events = batches.take();
+    assert!(events.iter().all(|batch| batch.len() <= 10));
+    let events = events.concat();
+    for key in 0..20 {
+        assert!(events.iter().filter(|event| *event % 20 == key).is_sorted());
     }
-    assert_eq!(sorted(batches.concat()), (0..600).collect::<Vec<_>>());
+    assert_eq!(sorted(events), (0..600).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_panic_fails_one_event_of_one_lane() {
+fn a_key_that_panics_is_its_events_failure() {
+    let memory = Arc::new(Memory::new());
+    let key = |event: &u64| {
+        assert_ne!(*event, 3, "no such key");
+        event % 2
+    };
+    let queue = Queue::builder().concurrency(2).ordered_by(key).spawn(Arc::clone(&memory)).unwrap();
+    write_all(&queue, 0..10);
+    in_time({
+        let queue = queue.clone();
+        move || queue.close().wait()
+    })
+    .unwrap();
+    assert_stats(&queue, [10, 9, 1, 0, 0, 0]);
+    assert_eq!(sorted(memory.take()), [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_panic_fails_one_event() {
     let script = Script::answering(|event| {
         assert_ne!(event, 3, "lost my marbles");
         Ok(())
@@ -263,9 +278,14 @@ fn settings_that_make_no_sense_are_refused() {
     };
     assert_eq!(refused(side_by_side(0)).0, "concurrency");
     assert_eq!(refused(side_by_side(usize::MAX)).0, "concurrency");
-    assert_eq!(refused(Queue::builder().lanes(0, |event: &u64| *event)).0, "lanes");
-    let (setting, text) = refused(side_by_side(4).capacity(3));
-    assert_eq!(setting, "capacity");
-    assert_eq!(text, "capacity must be at least 1 for each of 4 lanes, was 3");
-    drop(side_by_side(4).capacity(4).spawn(Memory::new()).unwrap());
+    let minute = Duration::from_mins(1);
+    assert_eq!(refused(Queue::builder().circuit(Breaker::default())).0, "circuit");
+    assert_eq!(refused(Queue::builder().disable_after(minute)).0, "disable_after");
+    let scheduled = || Queue::builder().redeliver(Schedule::delays([minute]));
+    assert_eq!(refused(scheduled().disable_after(Duration::ZERO)).0, "disable_after");
+    let (setting, text) = refused(Queue::builder().redeliver(Schedule::delays([]).attempts(0)));
+    assert_eq!(
+        (setting, text.as_str()),
+        ("redeliver", "redeliver must allow at least 1 attempt, was 0")
+    );
 }
