@@ -60,9 +60,10 @@ impl Cursor {
     }
 
     /// Settles `count` more, in whatever order several deliverers do, and publishes that. True if
-    /// somebody wants attention.
+    /// somebody wants attention. Only who has the backlog's lock does.
     pub(crate) fn settle_shared(&self, count: u64) -> bool {
-        let reached = self.reached.fetch_add(count, Ordering::AcqRel) + count;
+        let reached = self.reached.load(Ordering::Relaxed) + count;
+        self.reached.store(reached, Ordering::Release);
         self.published.advance(count) || reached >= self.notify_at.load(Ordering::Relaxed)
     }
 

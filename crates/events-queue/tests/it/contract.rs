@@ -2,8 +2,8 @@
 
 use std::{thread, time::Duration};
 
-use events_core::{Close, Closing, Sink, SinkError, conformance::Suite};
-use events_queue::{Builder, ChannelSink, Overflow, Queue, Single};
+use events_core::{Breaker, Close, Closing, Sink, SinkError, conformance::Suite};
+use events_queue::{Builder, ChannelSink, Overflow, Queue, Schedule, Single};
 use parking_lot::Mutex;
 
 use crate::support::started;
@@ -60,6 +60,17 @@ fn deliveries_that_keep_the_order_of_each_key() {
         Suite::async_wrapper(move |to| started(ordered().pair(to).unwrap())).lossy().run();
     }
     Suite::wrapper(|to| ordered().batch(7, Duration::from_millis(1)).spawn(to).unwrap()).run();
+}
+
+#[test]
+fn deliveries_that_are_tried_again() {
+    let schedule = || Schedule::delays([Duration::from_millis(1); 3]);
+    let queue = move || ordered().redeliver(schedule());
+    Suite::wrapper(move |to| queue().spawn(to).unwrap()).run();
+    Suite::async_wrapper(move |to| started(queue().pair(to).unwrap())).run();
+    let queue = move || queue().circuit(Breaker::default()).capacity(6);
+    Suite::wrapper(move |to| queue().spawn(to).unwrap()).run();
+    Suite::async_wrapper(move |to| started(queue().pair(to).unwrap())).run();
 }
 
 #[test]

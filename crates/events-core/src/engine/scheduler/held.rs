@@ -47,7 +47,6 @@ impl Hasher for Prehashed {
 
 struct Waiting<E> {
     event: E,
-    due: u64,
     key: u64,
     written: u64,
     first_failure: u64,
@@ -63,6 +62,8 @@ struct Key {
     /// Whether the first of those that wait stands in `due`.
     is_due: bool,
     line: VecDeque<u64>,
+    /// When the first in line may be delivered: it has failed before, or 0.
+    due: u64,
 }
 
 impl<E> Held<E> {
@@ -141,17 +142,20 @@ impl<E> Held<E> {
         if let Some(key) = self.key(meta.key) {
             key.line.push_back(meta.number);
         }
-        self.insert(event, meta, 0);
+        self.insert(event, meta);
     }
 
     /// Keeps an event whose delivery has failed until `due`. Those of one batch and key come here
     /// from the last to the first.
     pub(crate) fn park(&mut self, event: E, meta: Meta, due: u64) {
         match self.key(meta.key) {
-            Some(key) => key.line.push_front(meta.number),
+            Some(key) => {
+                key.line.push_front(meta.number);
+                key.due = due;
+            }
             None => self.due.push(Reverse((due, meta.number))),
         }
-        self.insert(event, meta, due);
+        self.insert(event, meta);
     }
 
     /// One of this key is no longer being delivered; after the last one the next may be.
@@ -174,7 +178,7 @@ impl<E> Held<E> {
             return;
         };
         state.is_due = true;
-        let due = self.events.get(&number).map_or(0, |waiting| waiting.due);
+        let due = std::mem::take(&mut state.due);
         self.due.push(Reverse((due, number)));
     }
 
@@ -186,6 +190,7 @@ impl<E> Held<E> {
             // The first of its key either leads the line or stands in `due`, where it is passed over.
             if key.line.front() == Some(&number) {
                 key.line.pop_front();
+                key.due = 0;
             } else {
                 key.is_due = false;
             }
@@ -194,10 +199,10 @@ impl<E> Held<E> {
         Some((event, meta))
     }
 
-    fn insert(&mut self, event: E, meta: Meta, due: u64) {
+    fn insert(&mut self, event: E, meta: Meta) {
         let Meta { number, key, written, first_failure, attempts } = meta;
         self.parked += usize::from(attempts > 0);
-        let waiting = Waiting { event, due, key, written, first_failure, attempts };
+        let waiting = Waiting { event, key, written, first_failure, attempts };
         self.events.insert(number, Box::new(waiting));
     }
 
