@@ -118,7 +118,7 @@ async fn every_kind_of_failure_follows_its_schedule_and_delays_nobody_else() {
             let asked = if kind(*event) == Kind::Busy { Duration::from_secs(1) } else { delay };
             let waited = pair[1] - pair[0];
             assert!(waited >= asked.max(delay), "{event} came again after {waited:?}");
-            latest = latest.max(waited - asked.max(delay));
+            latest = latest.max(waited.saturating_sub(asked.max(delay)));
         }
     }
     // Nobody else waited: all had arrived before the first of those that failed came again.
