@@ -17,7 +17,7 @@ use std::{
 use events_core::{
     Closing, ErrorKind, Event, Gate, Sink, SinkError, Stats,
     engine::{
-        TraceLimit, dispose_each, isolate,
+        TraceLimit, Waiting, dispose_each, isolate,
         sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering},
         tell, wake,
     },
@@ -213,7 +213,7 @@ impl<E: ?Sized + Event> Direct<E> {
 
     /// The same, after waiting for the turn.
     pub(crate) async fn write(&self, event: &E, first: &First<'_>) -> Result<(), SinkError> {
-        let mut place = Ticket { direct: self, number: None, left: None };
+        let mut place = Ticket { direct: self, number: None, left: None, wait: None };
         poll_fn(|cx| place.poll_turn(cx).map(|turn| self.write_in(turn?, event, first))).await
     }
 
@@ -394,6 +394,8 @@ struct Ticket<'a, E: ?Sized + Event> {
     number: Option<u64>,
     /// Its waker, once it has left: dropped after the turn, since it may be the last to hold a task.
     left: Option<Waker>,
+    /// It waits inside of other deliveries.
+    wait: Option<Waiting>,
 }
 
 impl<'a, E: ?Sized + Event> Ticket<'a, E> {
@@ -401,6 +403,9 @@ impl<'a, E: ?Sized + Event> Ticket<'a, E> {
         let direct = self.direct;
         direct.check_open()?;
         direct.check_wait()?;
+        if self.wait.is_none() && isolate::is_inside_any() {
+            self.wait = Some(Waiting::begin(direct.id())?);
+        }
         self.queue_up(cx.waker());
         let Some(turn) = direct.try_turn() else {
             // The close may have sent everybody away just before.

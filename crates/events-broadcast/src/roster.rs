@@ -8,7 +8,7 @@ use std::{
 
 use events_core::{
     Event, SinkError, Stats,
-    engine::{Account, WakerKey, WakerSet, clock, isolate, sync::Mutex},
+    engine::{Account, Waiting, WakerKey, WakerSet, clock, isolate, sync::Mutex},
 };
 
 use crate::sink_id::SinkId;
@@ -83,22 +83,29 @@ impl<E: Event + Clone> Roster<E> {
 
     /// Ends when all of them have.
     pub(crate) async fn end(&self) -> Result<(), SinkError> {
-        let mut sleeper = Sleeper { roster: self, ticket: None };
+        let mut sleeper = Sleeper { roster: self, ticket: None, waits: Vec::new() };
         poll_fn(|cx| sleeper.poll(cx)).await
     }
 
-    /// Whether waiting for all of them, here and in this poll, would wait for ever.
-    fn check_wait(&self) -> Result<(), SinkError> {
+    /// Whether waiting for all of them, here and in this poll, would wait for ever. If not, the
+    /// deliveries that this is inside of wait for them until `waits` are dropped.
+    fn begin_waits(&self, waits: &mut Vec<Waiting>) -> Result<(), SinkError> {
         // Most callers are neither inside a sink nor blocking a runtime.
         if !isolate::is_inside_any() && !clock::blocks_a_runtime() {
             return Ok(());
         }
-        let mut accounts = self.accounts().into_iter();
-        accounts.try_for_each(
-            |(_, account)| {
-                if account.has_ended() { Ok(()) } else { account.check_wait() }
-            },
-        )
+        let has_begun = !waits.is_empty();
+        for (_, account) in self.accounts().into_iter().filter(|(_, account)| !account.has_ended())
+        {
+            if has_begun {
+                account.check_wait()?;
+            } else {
+                let mut wait = None;
+                account.begin_wait(&mut wait)?;
+                waits.extend(wait);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -106,6 +113,8 @@ impl<E: Event + Clone> Roster<E> {
 struct Sleeper<'a, E: Event + Clone> {
     roster: &'a Roster<E>,
     ticket: Option<WakerKey>,
+    /// It waits inside of other deliveries.
+    waits: Vec<Waiting>,
 }
 
 impl<E: Event + Clone> Sleeper<'_, E> {
@@ -120,7 +129,8 @@ impl<E: Event + Clone> Sleeper<'_, E> {
         let replaced = state.ending.register(&mut self.ticket, waker);
         drop(state);
         drop(replaced);
-        self.roster.check_wait().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
+        let waits = self.roster.begin_waits(&mut self.waits);
+        waits.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
     }
 }
 

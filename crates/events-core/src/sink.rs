@@ -31,9 +31,9 @@ pub trait Close: Send + Sync {
 /// - The event is lent. Only a sink that keeps it clones it.
 /// - After [`close`](Close::close), `write` is [`Closed`](crate::ErrorKind::Closed), always.
 /// - Waiting for a sink from inside its own `write` is refused with
-///   [`WouldDeadlock`](crate::ErrorKind::WouldDeadlock). What goes round through a second worker is
-///   not seen: a sink behind two queues that waits for the outer one to close waits for itself. A
-///   close with a deadline ends that, too.
+///   [`WouldDeadlock`](crate::ErrorKind::WouldDeadlock), also if it goes round by way of others: two
+///   full queues whose sinks write to each other, or a sink that writes back to the broadcaster it is
+///   behind. A wait with a deadline is let be, since it ends by itself.
 ///
 /// The `conformance` feature holds this contract as tests to run on a sink of your own.
 ///

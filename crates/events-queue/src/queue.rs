@@ -174,12 +174,17 @@ impl<E: Event + Clone> Queue<E> {
             _ => None,
         };
         let mut ticket = Some(ticket);
+        let mut wait = None;
         poll_fn(|cx| {
             let Some(waiting) = &mut ticket else { return Poll::Ready(Ok(())) };
             if let Poll::Ready(result) = waiting.poll_admitted(cx) {
                 return Poll::Ready(result.map_err(SinkError::from));
             }
-            let why = if let Err(deadlock) = account.check_wait() {
+            let checked = match timeout {
+                Some(_) => account.check_wait(),
+                None => account.begin_wait(&mut wait),
+            };
+            let why = if let Err(deadlock) = checked {
                 deadlock
             } else if timeout.as_mut().is_none_or(|timeout| pin!(timeout).poll(cx).is_pending()) {
                 return Poll::Pending;

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod conformance;
+mod cycles;
 mod deadline;
 mod numbers;
 mod thread_end;

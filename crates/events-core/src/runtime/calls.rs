@@ -57,6 +57,17 @@ pub(crate) fn is_inside(delivery: usize) -> bool {
     INNERMOST.get() == delivery || OUTER.try_with(is_outer).unwrap_or(false)
 }
 
+/// All sinks that this very call comes from inside of.
+pub(crate) fn all() -> Vec<usize> {
+    let innermost = INNERMOST.get();
+    if innermost == 0 {
+        return Vec::new();
+    }
+    let mut all = OUTER.try_with(|all| all.borrow().clone()).unwrap_or_default();
+    all.push(innermost);
+    all
+}
+
 /// Whether this very call comes from inside any sink that somebody delivers to.
 pub(crate) fn is_inside_any() -> bool {
     INNERMOST.get() != 0

@@ -80,6 +80,7 @@ impl Breaker {
 
 impl Breaker {
     /// What is under it, for one who asks under a lock of its own: it tells nobody.
+    #[cfg(feature = "engine")]
     pub(crate) const fn circuit(&self) -> &Circuit<Steady> {
         &self.circuit
     }

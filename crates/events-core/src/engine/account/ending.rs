@@ -18,6 +18,7 @@ use crate::{
             backlog::{Backlog, Mode},
             state,
         },
+        waits::Waiting,
         waker_set::WakerKey,
         worker_handle::WorkerHandle,
     },
@@ -52,6 +53,27 @@ impl<E: Event + Clone> Account<E> {
                 "the worker is a task of this async runtime, which a blocking wait may starve; \
                  `.await` instead",
             ));
+        }
+        Ok(())
+    }
+
+    /// The same, for a wait without an end of its own: if this is inside of other deliveries, they wait
+    /// for this account until `wait` is dropped.
+    ///
+    /// # Errors
+    /// `WouldDeadlock`, also if the account waits for one of them, directly or by way of others.
+    pub fn begin_wait(&self, wait: &mut Option<Waiting>) -> Result<(), SinkError> {
+        self.begin_wait_at(&self.worker(), wait)
+    }
+
+    fn begin_wait_at(
+        &self,
+        worker: &WorkerHandle<E>,
+        wait: &mut Option<Waiting>,
+    ) -> Result<(), SinkError> {
+        self.check_wait_at(worker)?;
+        if wait.is_none() && isolate::is_inside_any() {
+            *wait = Some(Waiting::begin(worker.id())?);
         }
         Ok(())
     }
@@ -94,7 +116,7 @@ impl<E: Event + Clone> Account<E> {
             if state.aborted {
                 return Poll::Ready(None);
             }
-            if let Err(error) = self.check_wait_at(&state.worker) {
+            if let Err(error) = self.begin_wait_at(&state.worker, &mut sleeper.wait) {
                 return Poll::Ready(Some(Err(error)));
             }
             state.flush_at = state.flush_at.min(target);
@@ -238,7 +260,7 @@ impl<E: Event + Clone> Account<E> {
             if let Some(outcome) = &state.outcome {
                 return Poll::Ready(outcome.clone());
             }
-            if let Err(error) = self.check_wait_at(&state.worker) {
+            if let Err(error) = self.begin_wait_at(&state.worker, &mut sleeper.wait) {
                 return Poll::Ready(Err(error));
             }
             let replaced = sleeper.register(&mut state, waker);
@@ -470,11 +492,13 @@ impl<E> Rest<E> {
 struct Sleeper<'a, E> {
     account: &'a Account<E>,
     ticket: Option<WakerKey>,
+    /// It waits inside of other deliveries.
+    wait: Option<Waiting>,
 }
 
 impl<'a, E> Sleeper<'a, E> {
     const fn new(account: &'a Account<E>) -> Self {
-        Self { account, ticket: None }
+        Self { account, ticket: None, wait: None }
     }
 
     fn register(&mut self, state: &mut State<E>, waker: Waker) -> Option<Waker> {

@@ -18,6 +18,7 @@ use crate::{
         feed::Chunk,
         isolate,
         member::EndOnDrop,
+        waits::Wide,
     },
     error::SinkError,
     event::Event,
@@ -56,6 +57,7 @@ pub struct Deliverer<E: Event + Clone, D> {
     pub(super) spare: Option<Arc<Batch<E>>>,
     /// Whether events are dropped when too many wait.
     pub(super) is_bounded: bool,
+    pub(super) _wide: Option<Arc<Wide>>,
     pub(super) has_ended: bool,
 }
 

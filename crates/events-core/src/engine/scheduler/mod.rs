@@ -27,6 +27,7 @@ use crate::{
         account::{Account, AccountConfig},
         deliver::Deliver,
         feed::Reader,
+        waits::Wide,
         worker_handle::WorkerHandle,
     },
     event::Event,
@@ -62,6 +63,8 @@ pub fn schedule<E: Event + Clone, D: Deliver<E>>(
     let is_ordered = rules.key.is_some();
     let backlog = Arc::new(Backlog::new(reader, cursor, deliverers, is_ordered, policy));
     let account = Arc::new(account.with_backlog(Arc::clone(&backlog)));
+    // One whose sink waits for another delivery does not hold up the rest.
+    let wide = (deliverers > 1).then(|| Arc::new(Wide::new(name)));
     let deliverer = |id| Deliverer {
         id,
         name,
@@ -73,6 +76,7 @@ pub fn schedule<E: Event + Clone, D: Deliver<E>>(
         is_slow: account.blocks(),
         is_bounded,
         spare: None,
+        _wide: wide.clone(),
         has_ended: false,
     };
     let deliverers = (0..deliverers).map(deliverer).collect();
