@@ -348,7 +348,10 @@ impl<E: ?Sized + Event> Direct<E> {
     }
 
     pub(crate) fn abort(&self) {
-        let members: Vec<_> = self.registry.lock().members.values().cloned().collect();
+        // A close waits for those that were members when it began, also if one has left since.
+        let closing = self.closing.get().cloned();
+        let all = || self.registry.lock().members.values().cloned().collect();
+        let members: Vec<_> = closing.unwrap_or_else(all);
         for member in members {
             if let Err(panicked) = isolate::call(self.id(), || member.sink.abort()) {
                 let error = &panicked as &dyn std::error::Error;

@@ -2,6 +2,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::poll_fn,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -35,7 +36,21 @@ struct State<E> {
     closing: bool,
     /// Why those that ended in the close fell short.
     errors: Vec<SinkError>,
+    /// What the close came to, once somebody was told: everybody else is told the same.
+    outcome: Option<Result<(), SinkError>>,
+    /// Those that were told to give up what they have and have not ended, each with a number that
+    /// grows: whoever waits may have to take over from their workers.
+    aborted: Vec<(u64, SinkId, Arc<Account<E>>)>,
+    aborts: u64,
     ending: WakerSet,
+}
+
+impl<E> State<E> {
+    fn outcome(&mut self) -> Result<(), SinkError> {
+        let errors = &self.errors;
+        let outcome = || SinkError::combine(errors.iter().cloned()).map_or(Ok(()), Err);
+        self.outcome.get_or_insert_with(outcome).clone()
+    }
 }
 
 impl<E: Event + Clone> Roster<E> {
@@ -45,6 +60,9 @@ impl<E: Event + Clone> Roster<E> {
             live: 0,
             closing: false,
             errors: Vec::new(),
+            outcome: None,
+            aborted: Vec::new(),
+            aborts: 0,
             ending: WakerSet::new(),
         }))
     }
@@ -60,6 +78,8 @@ impl<E: Event + Clone> Roster<E> {
         let mut state = self.0.lock();
         state.live -= 1;
         let mut left = None;
+        let aborted = state.aborted.iter().position(|(_, other, _)| *other == id);
+        let aborted = aborted.map(|at| state.aborted.swap_remove(at));
         if state.closing {
             state.errors.extend(outcome.clone().err());
         } else {
@@ -67,8 +87,20 @@ impl<E: Event + Clone> Roster<E> {
         }
         let ending = if state.live == 0 { Some(state.ending.take()) } else { None };
         drop(state);
-        drop(left);
+        drop((left, aborted));
         ending.into_iter().for_each(events_core::engine::WakeList::wake);
+    }
+
+    /// The account of sink `id` gives up what it has.
+    pub(crate) fn aborted(&self, id: SinkId) {
+        let mut state = self.0.lock();
+        let Some(account) = state.accounts.get(&id).map(Arc::clone) else { return };
+        state.aborts += 1;
+        let number = state.aborts;
+        state.aborted.push((number, id, account));
+        let waiting = state.ending.take();
+        drop(state);
+        waiting.wake();
     }
 
     /// From now on, those that end are what the close tells of.
@@ -83,7 +115,8 @@ impl<E: Event + Clone> Roster<E> {
 
     /// Ends when all of them have.
     pub(crate) async fn end(&self) -> Result<(), SinkError> {
-        let mut sleeper = Sleeper { roster: self, ticket: None, waits: Vec::new() };
+        let mut sleeper =
+            Sleeper { roster: self, ticket: None, waits: Vec::new(), seen: 0, ends: Vec::new() };
         poll_fn(|cx| sleeper.poll(cx)).await
     }
 
@@ -115,6 +148,10 @@ struct Sleeper<'a, E: Event + Clone> {
     ticket: Option<WakerKey>,
     /// It waits inside of other deliveries.
     waits: Vec<Waiting>,
+    /// The number of the last aborted account that it has seen.
+    seen: u64,
+    /// The ends of those, which are waited for in a way that takes over.
+    ends: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<E: Event + Clone> Sleeper<'_, E> {
@@ -123,12 +160,19 @@ impl<E: Event + Clone> Sleeper<'_, E> {
         let waker = cx.waker().clone();
         let mut state = self.roster.0.lock();
         if state.live == 0 {
-            let error = SinkError::combine(state.errors.iter().cloned());
-            return Poll::Ready(error.map_or(Ok(()), Err));
+            return Poll::Ready(state.outcome());
         }
         let replaced = state.ending.register(&mut self.ticket, waker);
+        let unseen = state.aborted.iter().filter(|(number, _, _)| *number > self.seen);
+        let aborted: Vec<_> = unseen.map(|(_, _, account)| Arc::clone(account)).collect();
+        self.seen = state.aborts;
         drop(state);
         drop(replaced);
+        for account in aborted {
+            // What it comes to stands in the roster.
+            self.ends.push(Box::pin(async move { drop(account.end().await) }));
+        }
+        self.ends.retain_mut(|end| end.as_mut().poll(cx).is_pending());
         let waits = self.roster.begin_waits(&mut self.waits);
         waits.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending)
     }

@@ -155,7 +155,8 @@ impl<E: Event + Clone> Subscriber<E> {
         }
         let bound = self.lag.bound()?;
         let id = self.shared.next_id();
-        let roster = Arc::clone(&self.shared.roster);
+        // Not to be kept by an account that the roster keeps.
+        let [at_end, at_abort] = [0; 2].map(|_| Arc::downgrade(&self.shared.roster));
         let reader = self.shared.feed.reader(bound);
         let parts = AccountConfig {
             sink,
@@ -166,7 +167,16 @@ impl<E: Event + Clone> Subscriber<E> {
             span: 1,
             disconnect: self.lag.disconnects(),
             cursor: Arc::new(Cursor::new(reader.at(), bound)),
-            on_end: Some(Box::new(move |outcome| roster.ended(id, outcome))),
+            on_end: Some(Box::new(move |outcome| {
+                if let Some(roster) = at_end.upgrade() {
+                    roster.ended(id, outcome);
+                }
+            })),
+            on_abort: Some(Box::new(move || {
+                if let Some(roster) = at_abort.upgrade() {
+                    roster.aborted(id);
+                }
+            })),
         };
         let (account, worker) = Worker::new(reader, deliver, Linger::NONE, parts);
         self.shared.roster.enter(id, Arc::clone(&account));

@@ -56,20 +56,23 @@ impl<'a> Closing<'a> {
     /// When one says that waiting for it would deadlock, the others are not waited for either: they
     /// may depend on it.
     pub fn all(closings: impl IntoIterator<Item = Closing<'a>>) -> Self {
-        let mut closings: Vec<_> = closings.into_iter().collect();
+        let mut closings: Vec<_> = closings.into_iter().enumerate().collect();
         let mut errors = Vec::new();
         Self::new(std::future::poll_fn(move |cx| {
             let mut stuck = false;
-            closings.retain_mut(|closing| match Pin::new(closing).poll(cx) {
+            closings.retain_mut(|(at, closing)| match Pin::new(closing).poll(cx) {
                 Poll::Pending => true,
                 Poll::Ready(result) => {
                     stuck |= matches!(&result, Err(e) if e.kind() == ErrorKind::WouldDeadlock);
-                    errors.extend(result.err());
+                    errors.extend(result.err().map(|error| (*at, error)));
                     false
                 }
             });
             if closings.is_empty() || stuck {
-                let error = SinkError::combine(std::mem::take(&mut errors));
+                // As they were given, whichever ended first: every closer is told the same.
+                errors.sort_by_key(|(at, _)| *at);
+                let errors = std::mem::take(&mut errors).into_iter().map(|(_, error)| error);
+                let error = SinkError::combine(errors);
                 Poll::Ready(error.map_or(Ok(()), Err))
             } else {
                 Poll::Pending
@@ -129,7 +132,8 @@ mod tests {
             .wait()
             .unwrap_err();
         rx.try_recv().unwrap();
-        assert_eq!(error.errors().len(), 2);
+        let kinds: Vec<_> = error.errors().iter().map(SinkError::kind).collect();
+        assert_eq!(kinds, [ErrorKind::Closed, ErrorKind::Undelivered]);
         assert_eq!(error.kind(), ErrorKind::Undelivered);
     }
 }

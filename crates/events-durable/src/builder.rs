@@ -330,6 +330,7 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
             disconnect: false,
             cursor: Arc::new(Cursor::new(0, None)),
             on_end: Some(Box::new(move |result| ended.worker_ended(result))),
+            on_abort: None,
         };
         let deliver = Delivery::new(deliver, Arc::clone(&desk), Arc::clone(&self.strategy));
         let (account, worker) = Worker::new(reader, deliver, linger, parts);

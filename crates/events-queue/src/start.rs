@@ -100,6 +100,7 @@ impl<E: Event + Clone, M> Builder<E, M> {
             disconnect: false,
             cursor,
             on_end: None,
+            on_abort: None,
         };
         let (account, runs) = self.workers(&Arc::new(feed), deliver, parts);
         Ok((Queue::new(account, overflow), runs))

@@ -1,8 +1,9 @@
 //! How a broadcaster ends.
 
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     sync::{Arc, atomic::Ordering, mpsc},
+    task::{Poll, Waker},
     thread,
     time::Duration,
 };
@@ -173,4 +174,44 @@ fn flushing_from_inside_a_spawned_sink_is_refused_before_any_wait() {
     blocked.open();
     assert_eq!(answer, Ok(ErrorKind::WouldDeadlock));
     all.close().wait().unwrap();
+}
+
+/// Its close ends once it is aborted.
+#[derive(Default)]
+struct EndsWhenAborted(Mutex<(bool, Option<Waker>)>);
+
+impl Close for EndsWhenAborted {
+    fn close(&self) -> Closing<'_> {
+        Closing::new(poll_fn(|cx| {
+            let mut state = self.0.lock();
+            state.1 = Some(cx.waker().clone());
+            if state.0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }))
+    }
+
+    fn abort(&self) {
+        let mut state = self.0.lock();
+        state.0 = true;
+        let waiting = state.1.take();
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Sink<u64> for EndsWhenAborted {
+    fn write(&self, _event: &u64) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_abort_reaches_a_member_that_left_after_the_close_began() {
+    let all = Broadcaster::<u64>::new();
+    let member = all.add(Arc::new(EndsWhenAborted::default())).unwrap();
+    drop(all.close());
+    assert!(all.remove(member).is_some());
+    all.abort();
+    let (told, ended) = mpsc::channel();
+    thread::spawn(move || told.send(all.close().wait().is_ok()));
+    assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(true));
 }

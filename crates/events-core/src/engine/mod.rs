@@ -25,7 +25,7 @@ pub use crate::runtime::{
     park,
     trace::{TraceLimit, tell},
 };
-pub use account::{Account, AccountConfig, OnEnd};
+pub use account::{Account, AccountConfig, OnAbort, OnEnd};
 pub use cursor::Cursor;
 pub use deliver::{Batches, Blocking, Deliver, Each};
 pub use groups::{Groups, Run};

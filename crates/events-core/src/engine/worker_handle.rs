@@ -57,6 +57,15 @@ impl<E> WorkerHandle<E> {
         (before, state.resume())
     }
 
+    /// The worker has ended, and holds nothing any more.
+    pub(crate) fn let_go(&self) {
+        let mut state = self.0.lock();
+        let (chunk, waker) = (state.current.take(), state.worker.take());
+        drop(state);
+        drop(chunk);
+        dispose(waker);
+    }
+
     /// The worker goes on, without a chunk.
     pub(crate) fn resume(&self) {
         self.0.lock().resume();

@@ -85,14 +85,16 @@ impl Breaker {
         &self.circuit
     }
 
-    /// The attempt of this `progress` has succeeded.
+    /// The attempt of this `progress` has succeeded. True if that has closed it.
     #[inline]
-    pub(crate) fn succeeded(&self, progress: &Progress) {
-        if self.circuit.success(progress) {
+    pub(crate) fn succeeded(&self, progress: &Progress) -> bool {
+        let closes = self.circuit.success(progress);
+        if closes {
             self.closes.tell(1, |count| {
                 tracing::info!(count, "the breaker closes: the destination takes events again");
             });
         }
+        closes
     }
 
     /// The attempt of this `progress` has failed.

@@ -83,6 +83,7 @@ impl Model {
                 disconnect: false,
                 cursor: Arc::new(Cursor::new(reader.at(), None)),
                 on_end: None,
+                on_abort: None,
             };
             let deliver = Each(Arc::clone(sink));
             let (account, worker) = Worker::new(reader, deliver, Linger::NONE, parts);

@@ -74,6 +74,7 @@ impl Model {
             disconnect: false,
             cursor,
             on_end: None,
+            on_abort: None,
         };
         let policy = Policy {
             most: 1,

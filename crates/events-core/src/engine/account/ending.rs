@@ -188,6 +188,9 @@ impl<E: Event + Clone> Account<E> {
         }
         waiting.wake();
         self.notify();
+        if let Some(on_abort) = &self.parts.on_abort {
+            on_abort();
+        }
     }
 
     /// Has nothing more delivered until [`resume`](Self::resume), or a close.
@@ -375,7 +378,7 @@ impl<E: Event + Clone> Account<E> {
         let mut dropped = Vec::new();
         let head = self.feed.head();
         let mut rest = Rest::new(self.parts.cursor.reached(), head);
-        backlog.drop_excess(head, &mut dropped);
+        backlog.drop_excess(&mut dropped);
         // Each that is delivered meanwhile is counted before it leaves the backlog.
         let mut taken = backlog.give_up();
         let left = head - self.parts.cursor.reached();

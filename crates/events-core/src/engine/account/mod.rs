@@ -122,7 +122,13 @@ pub struct AccountConfig<E> {
     pub cursor: Arc<Cursor>,
     /// Told the result when the account has ended.
     pub on_end: Option<OnEnd>,
+    /// Told when what is left is given up: from then on whoever waits may have to take over from a
+    /// worker that is stuck.
+    pub on_abort: Option<OnAbort>,
 }
+
+/// Called when the events of an account are given up.
+pub type OnAbort = Box<dyn Fn() + Send + Sync>;
 
 /// Called once, when an account has ended, with its result.
 pub type OnEnd = Box<dyn Fn(&Result<(), SinkError>) + Send + Sync>;

@@ -70,6 +70,7 @@ fn a_closer_takes_over_from_a_worker_that_delivers_after_all() {
             disconnect: false,
             cursor: Arc::new(Cursor::new(0, None)),
             on_end: Some(Box::new(count_end)),
+            on_abort: None,
         };
         let deliver = Each(Arc::clone(&sink));
         let (account, worker) = Worker::new(feed.reader(None), deliver, Linger::NONE, parts);

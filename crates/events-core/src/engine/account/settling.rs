@@ -115,7 +115,7 @@ impl<E: Event + Clone> Account<E> {
         if state.settled_at_end.is_some() {
             return Flow::Stop;
         }
-        let count = backlog.drop_excess(self.feed.head(), &mut dropped);
+        let count = backlog.drop_excess(&mut dropped);
         state.skipped += count;
         drop(state);
         dispose_each(dropped);

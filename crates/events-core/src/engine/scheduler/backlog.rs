@@ -164,8 +164,10 @@ impl<E> Backlog<E> {
         dispose(visit.log_waker);
         visit.leftover.dispose();
         woken.into_iter().for_each(wake);
-        if let (Some(breaker), Some(batch)) = (&self.policy.circuit, visit.delivered) {
-            breaker.succeeded(&answered(batch));
+        if let (Some(breaker), Some(batch)) = (&self.policy.circuit, visit.delivered)
+            && breaker.succeeded(&answered(batch))
+        {
+            self.notify();
         }
         (next, notified)
     }
@@ -208,8 +210,11 @@ impl<E> Backlog<E> {
                 found
             }
             Verdict::Go => self.take(locked, visit, Verdict::Go),
-            Verdict::Wait(pause) => Err(Idle::until(visit.now.get().checked_add(pause))),
-            Verdict::GiveUp => Err(Idle::until(None)),
+            // When this ends, all are woken: until then another one has nothing to look for either.
+            Verdict::Wait(pause) => {
+                Err(Idle { until: visit.now.get().checked_add(pause), leads: true })
+            }
+            Verdict::GiveUp => Err(Idle { until: None, leads: true }),
         }
     }
 
@@ -263,7 +268,8 @@ impl<E> Backlog<E> {
                         return Ok(Next::Open(chunk));
                     }
                 }
-                Poll::Ready(None) => return Err(Idle::until(due)),
+                // There will be no new events for anybody to look out for.
+                Poll::Ready(None) => return Err(Idle { until: due, leads: true }),
                 Poll::Pending => {
                     let until = [due, lingers_until].into_iter().flatten().min();
                     return Err(Idle { until, leads: true });
@@ -366,9 +372,11 @@ impl<E> Backlog<E> {
     }
 
     /// Drops what waits beyond the cursor's bound; how many events that were.
-    pub(crate) fn drop_excess(&self, head: u64, dropped: &mut Vec<E>) -> u64 {
+    pub(crate) fn drop_excess(&self, dropped: &mut Vec<E>) -> u64 {
         let Some(bound) = self.cursor.bound() else { return 0 };
         let mut locked = self.locked.lock();
+        // Under the lock, where nothing is settled meanwhile: before it, others may go beyond the head.
+        let head = locked.state.reader.feed().head();
         let skipped = locked.state.drop_excess(head, self.cursor.reached(), bound, dropped);
         if skipped > 0 {
             self.cursor.settle_shared(skipped);
@@ -456,8 +464,13 @@ impl<E> Backlog<E> {
     }
 
     /// A deliverer has ended. True if it was the last.
-    pub(crate) fn leave(&self) -> bool {
-        self.locked.lock().crew.leave()
+    pub(crate) fn leave(&self, id: usize) -> bool {
+        let mut locked = self.locked.lock();
+        let waker = locked.watching[id].take();
+        let is_last = locked.crew.leave();
+        drop(locked);
+        dispose(waker);
+        is_last
     }
 
     /// A deliverer goes away before its end. True for the first.
@@ -523,7 +536,8 @@ impl<'a, E> Visit<'a, E> {
 /// There is nothing to do.
 struct Idle {
     until: Option<Instant>,
-    /// Whether new events wake this one.
+    /// Whether new events wake this one, or there is nothing to be woken for: another one that is woken
+    /// would find nothing else.
     leads: bool,
 }
 

@@ -83,7 +83,7 @@ impl<E: Event + Clone, D: Deliver<E>> Deliverer<E, D> {
                 _ => break,
             }
         }
-        if self.backlog.leave() {
+        if self.backlog.leave(self.id) {
             self.finish().await;
         }
         self.has_ended = true;

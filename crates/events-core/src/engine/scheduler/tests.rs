@@ -188,6 +188,7 @@ fn build(plan: &Plan, world: &Arc<World>) -> Built {
         disconnect: false,
         cursor,
         on_end: None,
+        on_abort: None,
     };
     let retries = plan.retries.map(|retries| {
         Schedule::exponential(MILLISECOND, 50 * MILLISECOND).attempts(retries + 1).jitter(0.5)

@@ -156,6 +156,8 @@ impl<E: Event + Clone, D: Deliver<E>> Worker<E, D> {
                 Next::End => self.finish_those(|_| true).await,
             }
         }
+        // Nothing of what is settled is kept by an account that outlives the worker.
+        self.handle.let_go();
     }
 
     /// What to do next, when there is something, together with those who have joined meanwhile.

@@ -94,6 +94,7 @@ fn parts(sink: Arc<dyn Close>, reader: &Reader<u64>) -> AccountConfig<u64> {
         disconnect: false,
         cursor: Arc::new(Cursor::new(reader.at(), None)),
         on_end: None,
+        on_abort: None,
     }
 }
 
