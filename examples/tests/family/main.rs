@@ -4,5 +4,6 @@ mod accounting;
 mod conformance;
 mod cycles;
 mod deadline;
+mod drops;
 mod numbers;
 mod thread_end;

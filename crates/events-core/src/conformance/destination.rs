@@ -57,6 +57,11 @@ impl Destination {
         self.0.lock().next.is_some()
     }
 
+    /// How many hold it.
+    pub(super) fn owners(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     pub(super) fn kept(&self) -> Vec<u64> {
         self.0.lock().kept.clone()
     }

@@ -10,6 +10,7 @@ pub(super) type Write<S> = dyn Fn(&S, u64, &Drive) -> Outcome + Send + Sync;
 pub(super) type Observe<S> = dyn Fn(&S) -> Vec<u64> + Send + Sync;
 
 /// What every rule needs to try a sink.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Kit<S> {
     pub(super) make: Box<dyn Fn(&Destination) -> S + Send + Sync>,
     pub(super) write: Box<Write<S>>,
@@ -20,4 +21,5 @@ pub(super) struct Kit<S> {
     pub(super) hands_on: bool,
     pub(super) lossy: bool,
     pub(super) unordered: bool,
+    pub(super) borrowed: bool,
 }

@@ -157,6 +157,13 @@ impl<S: Close + 'static> Suite<S> {
         self
     }
 
+    /// The sink is borrowed for ever, as a `&'static` one is, and so is its destination: that it lets
+    /// go of that is not checked.
+    pub fn borrowed(mut self) -> Self {
+        self.kit.borrowed = true;
+        self
+    }
+
     /// Drives the futures of an asynchronous sink that needs a runtime, for one
     /// `move |future| runtime.block_on(future)`.
     pub fn driven_by(
@@ -214,6 +221,7 @@ impl<S: Close + 'static> Suite<S> {
             hands_on: false,
             lossy: false,
             unordered: false,
+            borrowed: false,
         };
         Self { kit, patience: PATIENCE }
     }

@@ -41,6 +41,7 @@ pub(super) const fn all<S: Close + 'static>() -> &'static [(&'static str, Check<
         ("`close` and `abort` are handed inwards", hands_inwards),
         ("a close from inside the destination does not wait for itself", closes_from_inside),
         ("a panic of the destination is got over", gets_over_a_panic),
+        ("a sink that was closed and dropped lets go of its destination", lets_go),
     ]
 }
 
@@ -49,6 +50,19 @@ fn takes_from_many<S: Close + 'static>(kit: &Arc<Kit<S>>) {
     assert_ok("the first write to a new sink", &trial.write(WRITERS * WRITER));
     write_from_many(&trial);
     assert_ok("a close with nothing amiss", &trial.close());
+}
+
+/// Nothing that ends a moment later, such as a thread, keeps it for longer; how long that may take is
+/// for the suite's patience to say.
+fn lets_go<S: Close + 'static>(kit: &Arc<Kit<S>>) {
+    let trial = kit.trial();
+    write_from_many(&trial);
+    assert_ok("a close with nothing amiss", &trial.close());
+    let Some(destination) = trial.destination().cloned().filter(|_| !kit.borrowed) else { return };
+    drop(trial);
+    while destination.owners() > 1 {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn keeps_the_account<S: Close + 'static>(kit: &Arc<Kit<S>>) {

@@ -26,7 +26,7 @@ fn discard() {
 
 #[test]
 fn a_reference_a_box_and_an_arc() {
-    Suite::wrapper(|destination| &*Box::leak(Box::new(destination))).run();
+    Suite::wrapper(|destination| &*Box::leak(Box::new(destination))).borrowed().run();
     Suite::wrapper(Box::new).run();
     Suite::wrapper(|destination| Box::new(destination) as Box<dyn Sink<u64>>).run();
     Suite::wrapper(Arc::new).run();
@@ -35,7 +35,7 @@ fn a_reference_a_box_and_an_arc() {
 
 #[test]
 fn a_reference_a_box_and_an_arc_in_tasks() {
-    Suite::async_wrapper(|destination| &*Box::leak(Box::new(destination))).run();
+    Suite::async_wrapper(|destination| &*Box::leak(Box::new(destination))).borrowed().run();
     Suite::async_wrapper(Box::new).run();
     Suite::async_wrapper(Arc::new).run();
     Suite::async_wrapper(BoxAsyncSink::<u64>::new).run();
