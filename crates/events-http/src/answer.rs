@@ -2,8 +2,8 @@ use std::time::{Duration, SystemTime};
 
 use events_core::{ErrorKind, SinkError};
 use reqwest::{
-    Response, StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
+    Response, StatusCode, Version,
+    header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING},
 };
 
 use crate::refusal::Refusal;
@@ -51,19 +51,30 @@ pub(crate) fn outcome(
 /// `Retry-After` as seconds or as any of the three forms of an HTTP date, at most an hour.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // Whole seconds, says RFC 9110; some send a part of one, which is waited for as a whole.
+    let (whole, part) = value.split_once('.').unwrap_or((value, "0"));
+    let wait = if is_number(whole) && is_number(part) {
+        let more = u64::from(part.bytes().any(|digit| digit != b'0'));
         // A number too long for the type is longer than the longest wait too.
-        value.parse().map_or(Duration::MAX, Duration::from_secs)
+        whole.parse().map_or(u64::MAX, |seconds: u64| seconds.saturating_add(more))
     } else {
         let until = httpdate::parse_http_date(value).ok()?;
-        until.duration_since(now).unwrap_or_default()
+        return Some(until.duration_since(now).unwrap_or_default().min(LONGEST_WAIT));
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(Duration::from_secs(wait).min(LONGEST_WAIT))
 }
 
 /// Reads the rest of the answer, so that its connection is free for the next request; gives up on
 /// a body that is too long or too slow. What it says does not matter.
+///
+/// One that ends with its connection is not read: the end may be long in coming, and there is no next
+/// request on that connection.
 pub(crate) async fn drain(mut response: Response) {
+    let has_body = response.status() != StatusCode::NO_CONTENT;
+    if has_body && ends_with_connection(response.version(), response.headers()) {
+        return;
+    }
     let read = async {
         let mut left = DRAIN_BYTES;
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -75,6 +86,13 @@ pub(crate) async fn drain(mut response: Response) {
     // The client puts the connection back in a task of its own. Let that come first: the next
     // request would otherwise open another connection.
     tokio::task::yield_now().await;
+}
+
+/// Whether a body has no other end than that of its connection (RFC 9112, section 6.3).
+fn ends_with_connection(version: Version, headers: &HeaderMap) -> bool {
+    version < Version::HTTP_2
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 #[cfg(test)]
@@ -142,12 +160,27 @@ mod tests {
             ("", None),
             ("-1", None),
             ("+1", None),
-            ("1.5", None),
+            ("1.5", Some(2)),
+            ("2.00", Some(2)),
+            ("0.001", Some(1)),
+            (".5", None),
+            ("1.", None),
+            ("1.5.5", None),
             ("tomorrow", None),
         ] {
             let wait = answer(503, Some(value), false).unwrap_err().retry_after();
             assert_eq!(wait, seconds.map(Duration::from_secs), "{value:?}");
         }
+    }
+
+    #[test]
+    fn a_body_without_a_length_ends_with_its_connection() {
+        let with = |name, value: &str| HeaderMap::from_iter([(name, value.parse().unwrap())]);
+        let none = HeaderMap::new();
+        assert!(ends_with_connection(Version::HTTP_11, &none));
+        assert!(!ends_with_connection(Version::HTTP_2, &none));
+        assert!(!ends_with_connection(Version::HTTP_11, &with(CONTENT_LENGTH, "0")));
+        assert!(!ends_with_connection(Version::HTTP_11, &with(TRANSFER_ENCODING, "chunked")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 use events_core::{ErrorKind, SinkError, engine::clock};
 use reqwest::{
     Request, Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderMap},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use tokio::sync::{SemaphorePermit, watch};
 
@@ -199,6 +199,10 @@ impl Endpoint {
         }
         // What the sink was set up with wins: a format knows less of the endpoint.
         own.extend(std::mem::take(request.headers_mut()));
+        if message.body.is_empty() {
+            // The client leaves it out, and some servers insist on a length.
+            own.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         *request.headers_mut() = own;
         *request.body_mut() = Some(message.body.into());
         Ok(request)

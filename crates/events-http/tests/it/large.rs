@@ -121,3 +121,11 @@ fn an_answer_that_comes_before_a_large_request_has_gone_is_the_answer() {
     assert_eq!(error.kind(), ErrorKind::Rejected);
     assert_eq!(sink.stats().client_error, 1);
 }
+
+#[test]
+fn an_event_without_a_byte_says_how_long_it_is() {
+    let receiver = Receiver::always(answer(200, "", b""));
+    let sink = HttpSink::builder(receiver.url()).format(raw()).build().unwrap();
+    Sink::write(&sink, &Bytes::new()).unwrap();
+    assert_eq!(receiver.next().header("content-length"), ["0"]);
+}
