@@ -314,3 +314,46 @@ async fn a_sink_or_a_schedule_that_panics_fails_its_event_alone() {
     drop(queue.close().await);
     assert_stats(&queue, [10, 8, 2, 0, 0, 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_busy_delivery_has_parked_is_due_in_time_for_an_idle_one() {
+    /// Of the first batch event 1 fails; event 3 takes an hour.
+    struct Slow(Mutex<Vec<(Vec<u64>, Instant)>>);
+    impl Close for Slow {}
+    impl AsyncSink<[u64]> for Slow {
+        async fn write(&self, events: &[u64]) -> Result<(), SinkError> {
+            let is_first = {
+                let mut batches = self.0.lock();
+                batches.push((events.to_vec(), Instant::now()));
+                batches.len() == 1
+            };
+            if is_first {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                return Err(SinkError::of_batch(vec![(0, down())]).unwrap());
+            }
+            if events.contains(&3) {
+                tokio::time::sleep(HOUR).await;
+            }
+            Ok(())
+        }
+    }
+    let slow = Arc::new(Slow(Mutex::default()));
+    let queue = Queue::builder()
+        .concurrency(2)
+        .ordered_by(|event: &u64| *event == 1)
+        .batch(2, Duration::ZERO)
+        .redeliver(Schedule::delays([SECOND]))
+        .spawn_tokio(Arc::clone(&slow))
+        .unwrap();
+    let start = Instant::now();
+    // Event 3 waits for 2, of its key; whoever looks has nothing else to wait for.
+    for event in 1..4 {
+        queue.write(&event).await.unwrap();
+    }
+    queue.close().await.unwrap();
+    let batches = slow.0.lock();
+    let again = batches.iter().skip(1).find(|(events, _)| events.contains(&1)).unwrap();
+    assert!(again.1 - start < 2 * SECOND, "{batches:?}");
+    drop(batches);
+    assert_stats(&queue, [3, 3, 0, 0, 0, 0]);
+}

@@ -368,6 +368,10 @@ impl<E> Backlog<E> {
         if settled > 0 {
             self.cursor.settle_shared(settled);
         }
+        // Who is idle may sleep until a later time than that at which the first of these is due.
+        let woken = if answered.has_parked { locked.crew.wake_one() } else { None };
+        drop(locked);
+        woken.into_iter().for_each(wake);
         Some(answered)
     }
 
@@ -415,7 +419,10 @@ impl<E> Backlog<E> {
         let mut locked = self.locked.lock();
         locked.crew.wait(id);
         let old = locked.watching[id].replace(ours);
-        let woken = if locked.crew.has_leader() { None } else { locked.crew.wake_one() };
+        // The one that leads hears of new events alone, not of what keys have let go or what is due.
+        let has_work = locked.state.has_work(|| self.since(clock::now()));
+        let is_needed = has_work || !locked.crew.has_leader();
+        let woken = if is_needed { locked.crew.wake_one() } else { None };
         drop(locked);
         dispose(old);
         woken.into_iter().for_each(wake);

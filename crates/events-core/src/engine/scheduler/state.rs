@@ -54,6 +54,8 @@ pub(crate) struct Answered<E> {
     pub(crate) failed: Vec<(Undelivered<E>, SinkError)>,
     /// To be dropped where the events may do as they like.
     pub(crate) unneeded: Vec<E>,
+    /// Whether some wait for their next attempt.
+    pub(crate) has_parked: bool,
 }
 
 impl<E> State<E> {
@@ -270,7 +272,8 @@ impl<E> State<E> {
         let Ok(batch) = Arc::try_unwrap(batch) else { return None };
         self.in_flight -= batch.len();
         let keys = batch.metas.clone();
-        let mut answered = Answered { delivered: 0, failed: Vec::new(), unneeded: Vec::new() };
+        let (failed, unneeded) = (Vec::new(), Vec::new());
+        let mut answered = Answered { delivered: 0, failed, unneeded, has_parked: false };
         let events = batch.events.into_iter().zip(batch.metas).zip(outcomes);
         // From the last to the first, as `park` wants them.
         for ((event, mut meta), outcome) in events.collect::<Vec<_>>().into_iter().rev() {
@@ -287,6 +290,7 @@ impl<E> State<E> {
                     }
                     let due = now.saturating_add(nanoseconds(after));
                     self.held.park(event, meta, due);
+                    answered.has_parked = true;
                 }
                 Outcome::Failed(error) => {
                     if batch.refused.is_none() {
