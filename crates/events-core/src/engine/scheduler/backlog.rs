@@ -420,8 +420,10 @@ impl<E> Backlog<E> {
         locked.crew.wait(id);
         let old = locked.watching[id].replace(ours);
         // The one that leads hears of new events alone, not of what keys have let go or what is due.
-        let has_work = locked.state.has_work(|| self.since(clock::now()));
-        let is_needed = has_work || !locked.crew.has_leader();
+        let may_deliver = (locked.mode == Mode::Running || locked.closed)
+            && self.policy.circuit.as_ref().is_none_or(|breaker| !breaker.circuit().is_open());
+        let is_left = may_deliver && locked.state.has_taken(|| self.since(clock::now()));
+        let is_needed = is_left || !locked.crew.has_leader();
         let woken = if is_needed { locked.crew.wake_one() } else { None };
         drop(locked);
         dispose(old);

@@ -112,9 +112,13 @@ impl<E> State<E> {
 
     /// Whether there may be something to deliver `now`, as far as can be told without looking.
     pub(crate) fn has_work(&mut self, now: impl Fn() -> u64) -> bool {
-        self.opened.is_some()
-            || self.held.next_due().is_some_and(|due| due <= now())
+        self.has_taken(now)
             || (self.opening.is_none() && self.reader.feed().head() > self.reader.at())
+    }
+
+    /// The same of what was taken from the log.
+    pub(crate) fn has_taken(&mut self, now: impl Fn() -> u64) -> bool {
+        self.opened.is_some() || self.held.next_due().is_some_and(|due| due <= now())
     }
 
     /// Before this sequence number all is settled.
