@@ -164,8 +164,8 @@ impl<E: Event + Clone> Broadcaster<E> {
         let head = shared.feed.head();
         shared.feed.hurry();
         Closing::new(async move {
-            // Most callers are neither inside a sink nor blocking a runtime.
-            if isolate::is_inside_any() || clock::blocks_a_runtime() {
+            // Most callers are neither inside a sink nor blocking one's worker.
+            if isolate::is_inside_any() || clock::blocks_a_worker() {
                 // Before any wait, since the others may depend on the one that would be for ever.
                 for (_, account) in &accounts {
                     let at_once = clock::before(account.flush_to(head), ready(())).await;

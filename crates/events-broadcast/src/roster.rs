@@ -123,8 +123,8 @@ impl<E: Event + Clone> Roster<E> {
     /// Whether waiting for all of them, here and in this poll, would wait for ever. If not, the
     /// deliveries that this is inside of wait for them until `waits` are dropped.
     fn begin_waits(&self, waits: &mut Vec<Waiting>) -> Result<(), SinkError> {
-        // Most callers are neither inside a sink nor blocking a runtime.
-        if !isolate::is_inside_any() && !clock::blocks_a_runtime() {
+        // Most callers are neither inside a sink nor blocking one's worker.
+        if !isolate::is_inside_any() && !clock::blocks_a_worker() {
             return Ok(());
         }
         let has_begun = !waits.is_empty();

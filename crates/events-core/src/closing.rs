@@ -85,7 +85,10 @@ impl<'a> Closing<'a> {
     /// # Errors
     /// What the close met: events it gave up on, a destination that is gone, an inner close that
     /// failed. [`WouldDeadlock`](crate::ErrorKind::WouldDeadlock) if this thread is the one that
-    /// the close needs, or runs the async runtime that drives it; the close goes on all the same.
+    /// the close needs; the close goes on all the same. So it is in a task, where a task is waited for:
+    /// `.await` instead. A thread that has merely entered a runtime of several threads may wait; one
+    /// that has entered a runtime of one thread may not, since perhaps nobody drives that but itself,
+    /// unless it is one of the runtime's own, in `spawn_blocking`.
     pub fn wait(self) -> Result<(), SinkError> {
         match self.0 {
             State::Ended(result) => result,

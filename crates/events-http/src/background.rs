@@ -3,14 +3,14 @@ use std::{
     panic::resume_unwind,
     pin::{Pin, pin},
     sync::{Arc, Weak},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use events_core::SinkError;
 use parking_lot::Mutex;
 use tokio::{
-    runtime::{Builder, Handle, Runtime},
-    task::{JoinError, JoinHandle, coop},
+    runtime::{Builder, Runtime},
+    task::{JoinError, JoinHandle},
 };
 
 /// The one that all sinks of the process share while any of them needs it.
@@ -88,46 +88,10 @@ impl Drop for Running {
     }
 }
 
-/// Whether blocking this thread would hold up a task of a tokio runtime.
-///
-/// A thread may know a runtime and be free to block: inside `spawn_blocking` and `block_in_place`,
-/// or after `Runtime::enter`. What tells them apart is that a task is polled on a budget, and such
-/// a thread is not. The budget that is used up to find out makes the task yield once, early.
-pub(crate) fn blocks_a_task() -> bool {
-    /// Well above the budget of a poll, which is 128.
-    const ENOUGH: usize = 1024;
-    let mut cx = Context::from_waker(Waker::noop());
-    Handle::try_current().is_ok()
-        && (0..ENOUGH).any(|_| pin!(coop::consume_budget()).poll(&mut cx).is_pending())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::{sync::mpsc, thread};
-
-    #[test]
-    fn a_task_is_told_from_a_thread_that_may_block() {
-        assert!(!blocks_a_task());
-        for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
-            let runtime = builder.enable_all().build().unwrap();
-            let entered = runtime.enter();
-            assert!(!blocks_a_task());
-            drop(entered);
-            runtime.block_on(async {
-                assert!(blocks_a_task());
-                assert!(tokio::spawn(async { blocks_a_task() }).await.unwrap());
-                assert!(!tokio::task::spawn_blocking(blocks_a_task).await.unwrap());
-            });
-        }
-        let runtime = Builder::new_multi_thread().build().unwrap();
-        let in_place = || tokio::task::block_in_place(blocks_a_task);
-        assert!(
-            !runtime
-                .block_on(async move { tokio::spawn(async move { in_place() }).await })
-                .unwrap()
-        );
-    }
 
     #[test]
     fn one_thread_serves_all_and_ends_with_the_last() {

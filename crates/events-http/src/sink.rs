@@ -1,12 +1,13 @@
 use std::{fmt, sync::Arc};
 
 use events_core::{
-    AsyncSink, Close, Closing, ConfigError, Event, Sink, SinkError, engine::park::block_on,
+    AsyncSink, Close, Closing, ConfigError, Event, Sink, SinkError,
+    engine::{clock, park::block_on},
 };
 use tokio::runtime::Handle;
 
 use crate::{
-    background, encode::Encode, endpoint::Endpoint, json::Json, refusal::Unfit, stats::HttpStats,
+    encode::Encode, endpoint::Endpoint, json::Json, refusal::Unfit, stats::HttpStats,
 };
 
 /// Posts each event to an HTTP endpoint: one write, one request, one attempt.
@@ -98,7 +99,7 @@ impl<F> HttpSink<F> {
 impl<E: ?Sized + Event, F: Encode<E>> Sink<E> for HttpSink<F> {
     fn write(&self, event: &E) -> Result<(), SinkError> {
         self.endpoint.check_open()?;
-        if background::blocks_a_task() {
+        if clock::blocks_a_task() {
             return Err(SinkError::would_deadlock(
                 "a blocking HTTP request inside an async runtime: use the sink as an AsyncSink, \
                  or put it behind a queue with a thread",

@@ -47,12 +47,39 @@ fn in_tokio() -> bool {
     !park::is_blocking() && tokio::runtime::Handle::try_current().is_ok()
 }
 
-/// Whether this poll blocks a thread inside an async runtime, which may be the very thread that
-/// the awaited worker needs. Without the feature `tokio` no runtime is known, so: never.
-pub fn blocks_a_runtime() -> bool {
+/// Whether blocking this thread would hold up a task of a tokio runtime. Without the feature `tokio` no
+/// runtime is known, so: never.
+///
+/// A thread may know a runtime and be free to block: inside `spawn_blocking` and `block_in_place`,
+/// or after `Runtime::enter`. What tells them apart is that a task is polled on a budget, and such
+/// a thread is not. The budget that is used up to find out makes the task yield once, early. A task
+/// that was made `unconstrained` has none, and is taken for a thread that may block.
+pub fn blocks_a_task() -> bool {
     #[cfg(feature = "tokio")]
-    if park::is_blocking() {
-        return tokio::runtime::Handle::try_current().is_ok();
+    if tokio::runtime::Handle::try_current().is_ok() {
+        /// Well above the budget of a poll, which is 128.
+        const ENOUGH: usize = 1024;
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut consume = || pin!(tokio::task::coop::consume_budget()).poll(&mut cx).is_pending();
+        return (0..ENOUGH).any(|_| consume());
+    }
+    false
+}
+
+/// Whether this poll blocks a thread that the awaited worker may need, if that is a task: see
+/// [`blocks_a_task`].
+///
+/// So does one that has entered a runtime of one thread without being one of its own: most often
+/// nobody else drives that runtime, and then nobody would ever end the wait.
+pub fn blocks_a_worker() -> bool {
+    #[cfg(feature = "tokio")]
+    if park::is_blocking()
+        && let Ok(runtime) = tokio::runtime::Handle::try_current()
+    {
+        // What runs in `spawn_blocking` has an id as tasks have: somebody drives its runtime.
+        let is_own = tokio::task::try_id().is_some();
+        let is_alone = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::CurrentThread;
+        return blocks_a_task() || (is_alone && !is_own);
     }
     false
 }
@@ -230,6 +257,38 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let mut sleep = std::pin::pin!(sleep(Duration::MAX));
         assert!(sleep.as_mut().poll(&mut cx).is_pending());
+    }
+
+    /// What both say in a wait that blocks its thread.
+    #[cfg(feature = "tokio")]
+    fn blocks() -> (bool, bool) {
+        (blocks_a_task(), block_on(poll_fn(|_| Poll::Ready(blocks_a_worker()))))
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn a_task_is_told_from_a_thread_that_may_block() {
+        use tokio::{runtime::Builder, task};
+
+        assert_eq!(blocks(), (false, false));
+        for (mut builder, is_alone) in
+            [(Builder::new_current_thread(), true), (Builder::new_multi_thread(), false)]
+        {
+            let runtime = builder.enable_all().build().unwrap();
+            let entered = runtime.enter();
+            assert_eq!(blocks(), (false, is_alone), "perhaps nobody drives it");
+            drop(entered);
+            runtime.block_on(async {
+                assert_eq!(blocks(), (true, true));
+                assert!(!blocks_a_worker(), "a task that awaits blocks nobody");
+                assert_eq!(tokio::spawn(async { blocks() }).await.unwrap(), (true, true));
+                assert_eq!(task::spawn_blocking(blocks).await.unwrap(), (false, false));
+            });
+        }
+        let runtime = Builder::new_multi_thread().build().unwrap();
+        let in_place = async { task::block_in_place(blocks) };
+        let task = async move { tokio::spawn(in_place).await };
+        assert_eq!(runtime.block_on(task).unwrap(), (false, false));
     }
 
     #[cfg(feature = "tokio")]

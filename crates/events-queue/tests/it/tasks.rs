@@ -85,6 +85,45 @@ async fn blocking_for_a_worker_that_is_a_thread_is_allowed() {
     queue.close().wait().unwrap();
 }
 
+#[test]
+fn a_thread_that_has_entered_a_runtime_of_several_threads_may_block() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let _entered = runtime.enter();
+    let queue = Queue::builder().capacity(1).spawn_tokio(Script::new()).unwrap();
+    for event in 0..100 {
+        events_core::Sink::write(&queue, &event).unwrap();
+    }
+    queue.flush().wait().unwrap();
+    queue.close().wait().unwrap();
+    assert_stats(&queue, [100, 100, 0, 0, 0, 0]);
+}
+
+#[test]
+fn blocking_where_nobody_drives_the_runtime_is_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let entered = runtime.enter();
+    let queue = Queue::builder().capacity(1).spawn_tokio(Script::new()).unwrap();
+    events_core::Sink::write(&queue, &0).unwrap();
+    assert_kind(events_core::Sink::write(&queue, &1), ErrorKind::WouldDeadlock);
+    assert_kind(queue.flush().wait(), ErrorKind::WouldDeadlock);
+    assert_kind(queue.close().wait(), ErrorKind::WouldDeadlock);
+    drop(entered);
+    runtime.block_on(queue.close()).unwrap();
+    assert_stats(&queue, [1, 1, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_thread_beside_the_tasks_may_block() {
+    let queue = Queue::spawn_tokio(Script::new());
+    let blocking = queue.clone();
+    let closed = tokio::task::spawn_blocking(move || {
+        events_core::Sink::write(&blocking, &0)?;
+        blocking.close().wait()
+    });
+    timeout(HANG, closed).await.unwrap().unwrap().unwrap();
+    assert_stats(&queue, [1, 1, 0, 0, 0, 0]);
+}
+
 /// A sink that closes its own queue in its write and awaits it.
 struct ClosesItself(tokio::sync::Mutex<Option<Queue<u64>>>, Memory<bool>);
 

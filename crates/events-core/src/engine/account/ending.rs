@@ -48,10 +48,10 @@ impl<E: Event + Clone> Account<E> {
                  close or flush without waiting, or wait elsewhere",
             ));
         }
-        if self.parts.driven_by_future && clock::blocks_a_runtime() {
+        if self.parts.driven_by_future && clock::blocks_a_worker() {
             return Err(SinkError::would_deadlock(
-                "the worker is a task of this async runtime, which a blocking wait may starve; \
-                 `.await` instead",
+                "the worker is a task of an async runtime, which this blocking wait may starve; \
+                 `.await` instead, or wait in `spawn_blocking`",
             ));
         }
         Ok(())
