@@ -11,6 +11,7 @@ use std::{
 use crate::{
     delivery::Delivery,
     direct::Direct,
+    presence::Presence,
     roster::{Roster, SinkStats},
     sink_id::SinkId,
     subscription::Subscription,
@@ -41,7 +42,12 @@ const CLOSE_GRACE: Duration = Duration::from_secs(3);
 ///   it. For what takes its time.
 /// - [`subscribe`](Self::subscribe): code that **pulls**, an iterator or a stream.
 ///
-/// A sink that is slow, fails, panics or is closed harms no other. A handle: clones share the
+/// A sink that is slow, fails, panics or is closed harms no other. A write is `Ok` whatever single sinks
+/// make of it: the [`close`](Close::close) tells how many events some sink did not take, together with
+/// what sinks that ended before it fell short of. One that answers `Closed` leaves. When the last one has
+/// left for that reason, or with its worker, writes are [`Unavailable`](ErrorKind::Unavailable) until
+/// another joins; without any sink from the start, or after the last one was taken out, what is written
+/// goes nowhere by choice, and is `Ok`. A handle: clones share the
 /// broadcaster, and it implements both [`Sink`] and [`AsyncSink`]. Dropping the last one closes it
 /// without waiting: sinks with workers get what was written and are closed, and the direct ones are
 /// let go.
@@ -75,18 +81,21 @@ pub(crate) struct Shared<E> {
     pub(crate) feed: Arc<Feed<E>>,
     pub(crate) roster: Arc<Roster<E>>,
     direct: Direct<E>,
+    pub(crate) presence: Arc<Presence>,
     next_id: AtomicU64,
     #[cfg(feature = "tokio")]
     pub(crate) groups: crate::tokio_groups::TokioGroups,
 }
 
 impl<E: Event + Clone> Broadcaster<E> {
-    /// A broadcaster without sinks: what is written is dropped.
+    /// A broadcaster without sinks: until one joins, what is written is dropped.
     pub fn new() -> Self {
+        let presence = Arc::new(Presence::new());
         let shared = Shared {
             feed: Arc::new(Feed::new()),
-            roster: Arc::new(Roster::new()),
-            direct: Direct::new(),
+            roster: Arc::new(Roster::new(Arc::clone(&presence))),
+            direct: Direct::new(Arc::clone(&presence)),
+            presence,
             next_id: AtomicU64::new(0),
             #[cfg(feature = "tokio")]
             groups: crate::tokio_groups::TokioGroups::default(),
@@ -117,7 +126,9 @@ impl<E: Event + Clone> Broadcaster<E> {
     /// Receives what is written from now on, without bound. [`subscriber`](Self::subscriber) has
     /// the rest. After a close it ends at once.
     pub fn subscribe(&self) -> Subscription<E> {
-        Subscription::new(self.shared().feed.reader(None), crate::lag::Lag::Unbounded)
+        let shared = self.shared();
+        let reader = shared.feed.reader(None);
+        Subscription::new(reader, crate::lag::Lag::Unbounded, Arc::clone(&shared.presence))
     }
 
     /// Delivers what is written from now on to `sink`, on a thread of its own, without bound.
@@ -303,6 +314,11 @@ impl<E: Event + Clone> AsyncSink<E> for Broadcaster<E> {
 impl<E: Event + Clone> Close for Broadcaster<E> {
     /// Waits for the direct sinks and those with workers, which close side by side; not for
     /// subscribers, which receive what is left in their own time.
+    ///
+    /// [`Undelivered`](ErrorKind::Undelivered) counts an event once for each sink that did not get it:
+    /// one with a worker, now or before it ended, whose dead letter did not take it either, or a direct
+    /// one that did not take it. A direct sink that was closed before has told what became of the others
+    /// to whoever closed it.
     fn close(&self) -> Closing<'_> {
         let shared = self.shared();
         shared.roster.begin_close();

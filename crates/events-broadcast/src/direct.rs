@@ -15,7 +15,7 @@ use std::{
 };
 
 use events_core::{
-    Closing, ErrorKind, Event, Gate, Sink, SinkError, Stats,
+    Closing, ErrorKind, Event, Sink, SinkError, Stats,
     engine::{
         TraceLimit, Waiting, dispose_each, isolate,
         sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering},
@@ -23,10 +23,13 @@ use events_core::{
     },
 };
 
-use crate::sink_id::SinkId;
+use crate::{
+    presence::{Leaves, Presence},
+    sink_id::SinkId,
+};
 
 pub(crate) struct Direct<E: ?Sized> {
-    gate: Gate,
+    presence: Arc<Presence>,
     turn: Mutex<Vec<Arc<Member<E>>>>,
     /// How many events have been offered to the members. Written in the turn.
     offered: AtomicU64,
@@ -48,6 +51,9 @@ struct Registry<E: ?Sized> {
     members: BTreeMap<SinkId, Arc<Member<E>>>,
     by_address: HashMap<usize, SinkId>,
     changes: Vec<Change<E>>,
+    /// How many events a member did not take whose write was `Ok`, and why the first.
+    lost: u64,
+    first_lost: Option<SinkError>,
 }
 
 enum Change<E: ?Sized> {
@@ -91,8 +97,8 @@ impl<E: ?Sized + Event> Drop for NextTurn<'_, E> {
 struct Aftermath<E: ?Sized> {
     /// Those that have left, to be dropped.
     gone: Vec<Arc<Member<E>>>,
-    /// Those that did not take the event, to be told of.
-    failures: Vec<(Arc<Member<E>>, ErrorKind)>,
+    /// Those that did not take the event, to be told of, and why not.
+    failures: Vec<(Arc<Member<E>>, SinkError)>,
 }
 
 impl<E: ?Sized> Default for Aftermath<E> {
@@ -103,30 +109,32 @@ impl<E: ?Sized> Default for Aftermath<E> {
 
 impl<E: ?Sized> Aftermath<E> {
     #[cold]
-    fn note_failure(this: &mut Option<Box<Self>>, member: &Arc<Member<E>>, error: &SinkError) {
+    fn note_failure(this: &mut Option<Box<Self>>, member: &Arc<Member<E>>, error: SinkError) {
         member.failed.fetch_add(1, Ordering::Relaxed);
-        this.get_or_insert_default().failures.push((Arc::clone(member), error.kind()));
+        this.get_or_insert_default().failures.push((Arc::clone(member), error));
     }
 
     #[cold]
     fn deal_with(self) {
         dispose_each(self.gone);
-        for (member, kind) in self.failures {
-            member.tell(kind);
+        for (member, error) in self.failures {
+            member.tell(error.kind());
         }
     }
 }
 
 impl<E: ?Sized + Event> Direct<E> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(presence: Arc<Presence>) -> Self {
         Self {
-            gate: Gate::default(),
+            presence,
             turn: Mutex::new(Vec::new()),
             offered: AtomicU64::new(0),
             registry: Mutex::new(Registry {
                 members: BTreeMap::new(),
                 by_address: HashMap::new(),
                 changes: Vec::new(),
+                lost: 0,
+                first_lost: None,
             }),
             changed: AtomicBool::new(false),
             len: AtomicUsize::new(0),
@@ -143,7 +151,7 @@ impl<E: ?Sized + Event> Direct<E> {
     }
 
     pub(crate) fn check_open(&self) -> Result<(), SinkError> {
-        self.gate.check()
+        self.presence.check()
     }
 
     /// Whether a write can do without a turn.
@@ -160,7 +168,9 @@ impl<E: ?Sized + Event> Direct<E> {
         let address = Arc::as_ptr(&sink).addr();
         let mut registry = self.registry.lock();
         // Under the lock, so that a close finds every member that was ever added.
-        self.gate.check()?;
+        if self.presence.is_closed() {
+            return Err(SinkError::closed());
+        }
         if let Some(id) = registry.by_address.get(&address) {
             return Ok(*id);
         }
@@ -175,13 +185,14 @@ impl<E: ?Sized + Event> Direct<E> {
         registry.by_address.insert(address, id);
         registry.members.insert(id, Arc::clone(&member));
         registry.changes.push(Change::Add(member));
+        self.presence.join();
         self.note_change(&registry);
         Ok(id)
     }
 
     /// Lets a member go. A write that is under way may still reach it.
     pub(crate) fn remove(&self, id: SinkId) -> Option<Arc<dyn Sink<E>>> {
-        let member = self.forget(id)?;
+        let member = self.forget(id, Leaves::ByChoice)?;
         // Between writes the list lets go of it at once.
         if let Some(mut turn) = self.try_turn() {
             let gone = self.apply_changes(&mut turn.members);
@@ -191,11 +202,12 @@ impl<E: ?Sized + Event> Direct<E> {
         Some(Arc::clone(&member.sink))
     }
 
-    fn forget(&self, id: SinkId) -> Option<Arc<Member<E>>> {
+    fn forget(&self, id: SinkId, why: Leaves) -> Option<Arc<Member<E>>> {
         let mut registry = self.registry.lock();
         let member = registry.members.remove(&id)?;
         registry.by_address.remove(&Arc::as_ptr(&member.sink).addr());
         registry.changes.push(Change::Remove(id));
+        self.presence.leave(why);
         self.note_change(&registry);
         Some(member)
     }
@@ -228,7 +240,7 @@ impl<E: ?Sized + Event> Direct<E> {
             let gone = self.apply_changes(&mut turn.members);
             aftermath = Some(Box::new(Aftermath { gone, ..Aftermath::default() }));
         }
-        let mut result = self.gate.check().and_then(|()| first());
+        let mut result = self.presence.check().and_then(|()| first());
         if result.is_ok() {
             result = self.offer(&turn.members, event, &mut aftermath);
         }
@@ -243,7 +255,7 @@ impl<E: ?Sized + Event> Direct<E> {
         Some(Turn { members: self.turn.try_lock()?, _next: NextTurn(self) })
     }
 
-    /// Calls every member. One that answers `Closed` leaves.
+    /// Calls every member.
     fn offer(
         &self,
         members: &[Arc<Member<E>>],
@@ -251,32 +263,43 @@ impl<E: ?Sized + Event> Direct<E> {
         aftermath: &mut Option<Box<Aftermath<E>>>,
     ) -> Result<(), SinkError> {
         let mut called = 0;
-        let mut closed = Vec::new();
         while called < members.len() {
             let panicked = isolate::call(self.id(), || {
                 while let Some(member) = members.get(called) {
                     called += 1;
                     if let Err(error) = member.sink.write(event) {
-                        Aftermath::note_failure(aftermath, member, &error);
-                        if error.kind() == ErrorKind::Closed {
-                            closed.push(member.id);
-                        }
+                        Aftermath::note_failure(aftermath, member, error);
                     }
                 }
             });
             if let Err(panicked) = panicked {
-                Aftermath::note_failure(aftermath, &members[called - 1], &panicked);
+                Aftermath::note_failure(aftermath, &members[called - 1], panicked);
             }
         }
         self.offered.store(self.offered.load(Ordering::Relaxed) + 1, Ordering::Release);
-        if closed.is_empty() {
-            return Ok(());
+        match aftermath {
+            Some(aftermath) if !aftermath.failures.is_empty() => self.refused(&aftermath.failures),
+            _ => Ok(()),
         }
+    }
+
+    /// Some did not take an event. Those that answered `Closed` leave; what the others did not take is
+    /// for the close to tell.
+    #[cold]
+    fn refused(&self, failures: &[(Arc<Member<E>>, SinkError)]) -> Result<(), SinkError> {
         // In a close the members stay, for the closers; and the event has not reached them all.
-        self.gate.check()?;
-        for id in closed {
+        self.presence.check()?;
+        for (member, _) in failures.iter().filter(|(_, error)| error.kind() == ErrorKind::Closed) {
             // The list, which lies in the turn, still holds it.
-            drop(self.forget(id));
+            drop(self.forget(member.id, Leaves::Closed));
+        }
+        let mut registry = self.registry.lock();
+        // Under the lock, so that a close that began meanwhile tells of all that was accepted. If
+        // all have left, nobody has the event.
+        self.presence.check()?;
+        registry.lost += failures.len() as u64;
+        if let (None, Some((_, error))) = (&registry.first_lost, failures.first()) {
+            registry.first_lost = Some(error.clone());
         }
         Ok(())
     }
@@ -315,7 +338,7 @@ impl<E: ?Sized + Event> Direct<E> {
     /// Takes no more writes: those that wait are sent away.
     pub(crate) fn begin_close(&self) {
         let registry = self.registry.lock();
-        self.gate.close();
+        self.presence.close();
         drop(registry);
         let mut waiting = self.waiting.lock();
         let all = std::mem::take(&mut *waiting);
@@ -329,12 +352,17 @@ impl<E: ?Sized + Event> Direct<E> {
     /// Closes every member, side by side.
     pub(crate) fn close(&self) -> Closing<'_> {
         self.begin_close();
-        let members = self.registry.lock().members.values().cloned().collect();
+        let registry = self.registry.lock();
+        let members = registry.members.values().cloned().collect();
+        let (lost, first_lost) = (registry.lost, registry.first_lost.clone());
+        drop(registry);
+        let lost = first_lost.map(|first| SinkError::undelivered_events(lost).with_source(first));
+        let lost = Closing::ended(lost.map_or(Ok(()), Err));
         let members = self.closing.get_or_init(|| members);
         // Never waited for from inside a member: that would wait for the caller.
         let outside = Closing::new(poll_fn(|_| Poll::Ready(self.check_wait())));
         let members = members.iter().map(|member| isolate::close(self.id(), &*member.sink));
-        Closing::all(std::iter::once(outside).chain(members))
+        Closing::all([outside, lost].into_iter().chain(members))
     }
 
     fn check_wait(&self) -> Result<(), SinkError> {

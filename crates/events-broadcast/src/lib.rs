@@ -5,6 +5,7 @@ mod broadcaster;
 mod delivery;
 mod direct;
 mod lag;
+mod presence;
 mod roster;
 mod sink_id;
 mod subscriber;

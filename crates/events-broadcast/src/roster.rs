@@ -12,7 +12,10 @@ use events_core::{
     engine::{Account, Waiting, WakerKey, WakerSet, clock, isolate, sync::Mutex},
 };
 
-use crate::sink_id::SinkId;
+use crate::{
+    presence::{Leaves, Presence},
+    sink_id::SinkId,
+};
 
 /// The account of one sink of a [`Broadcaster`](crate::Broadcaster).
 #[derive(Debug, Clone)]
@@ -27,13 +30,18 @@ pub struct SinkStats {
 }
 
 /// The sinks that have workers, and how they end.
-pub(crate) struct Roster<E>(Mutex<State<E>>);
+pub(crate) struct Roster<E> {
+    state: Mutex<State<E>>,
+    presence: Arc<Presence>,
+}
 
 struct State<E> {
     accounts: BTreeMap<SinkId, Arc<Account<E>>>,
     /// How many of them have yet to end.
     live: usize,
     closing: bool,
+    /// What those that ended before the close have to tell.
+    before: Option<Before>,
     /// Why those that ended in the close fell short.
     errors: Vec<SinkError>,
     /// What the close came to, once somebody was told: everybody else is told the same.
@@ -45,37 +53,71 @@ struct State<E> {
     ending: WakerSet,
 }
 
+/// How those that ended before the close fell short: there may be any number of them.
+struct Before {
+    undelivered: u64,
+    first: SinkError,
+}
+
+impl Before {
+    fn to_error(&self) -> SinkError {
+        let Self { undelivered, first } = self;
+        if first.undelivered().unwrap_or(0) == *undelivered {
+            return first.clone();
+        }
+        SinkError::undelivered_events(*undelivered).with_source(first.clone())
+    }
+}
+
 impl<E> State<E> {
     fn outcome(&mut self) -> Result<(), SinkError> {
-        let errors = &self.errors;
-        let outcome = || SinkError::combine(errors.iter().cloned()).map_or(Ok(()), Err);
+        let Self { before, errors, .. } = self;
+        let outcome = || {
+            let before = before.as_ref().map(Before::to_error);
+            let errors = before.into_iter().chain(errors.iter().cloned());
+            SinkError::combine(errors).map_or(Ok(()), Err)
+        };
         self.outcome.get_or_insert_with(outcome).clone()
+    }
+
+    /// One has ended before the close.
+    fn ended_before(&mut self, error: &SinkError) {
+        let first = || Before { undelivered: 0, first: error.clone() };
+        self.before.get_or_insert_with(first).undelivered += error.undelivered().unwrap_or(0);
     }
 }
 
 impl<E: Event + Clone> Roster<E> {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(State {
+    pub(crate) fn new(presence: Arc<Presence>) -> Self {
+        let state = State {
             accounts: BTreeMap::new(),
             live: 0,
             closing: false,
+            before: None,
             errors: Vec::new(),
             outcome: None,
             aborted: Vec::new(),
             aborts: 0,
             ending: WakerSet::new(),
-        }))
+        };
+        Self { state: Mutex::new(state), presence }
     }
 
     pub(crate) fn enter(&self, id: SinkId, account: Arc<Account<E>>) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.live += 1;
         state.accounts.insert(id, account);
+        drop(state);
+        self.presence.join();
     }
 
-    /// The account of sink `id` has ended. Those that end before the close leave the roster.
+    /// The account of sink `id` has ended. Those that end before the close leave the roster, which
+    /// keeps what they have to tell.
     pub(crate) fn ended(&self, id: SinkId, outcome: &Result<(), SinkError>) {
-        let mut state = self.0.lock();
+        let account = self.state.lock().accounts.get(&id).map(Arc::clone);
+        let was_stopped = account.as_ref().is_some_and(|account| account.was_stopped());
+        self.presence.leave(if was_stopped { Leaves::Closed } else { Leaves::ByChoice });
+        let mut state = self.state.lock();
         state.live -= 1;
         let mut left = None;
         let aborted = state.aborted.iter().position(|(_, other, _)| *other == id);
@@ -84,16 +126,19 @@ impl<E: Event + Clone> Roster<E> {
             state.errors.extend(outcome.clone().err());
         } else {
             left = state.accounts.remove(&id);
+            if let Err(error) = outcome {
+                state.ended_before(error);
+            }
         }
         let ending = if state.live == 0 { Some(state.ending.take()) } else { None };
         drop(state);
-        drop((left, aborted));
+        drop((account, left, aborted));
         ending.into_iter().for_each(events_core::engine::WakeList::wake);
     }
 
     /// The account of sink `id` gives up what it has.
     pub(crate) fn aborted(&self, id: SinkId) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let Some(account) = state.accounts.get(&id).map(Arc::clone) else { return };
         state.aborts += 1;
         let number = state.aborts;
@@ -105,12 +150,12 @@ impl<E: Event + Clone> Roster<E> {
 
     /// From now on, those that end are what the close tells of.
     pub(crate) fn begin_close(&self) {
-        self.0.lock().closing = true;
+        self.state.lock().closing = true;
     }
 
     /// All of them.
     pub(crate) fn accounts(&self) -> Vec<(SinkId, Arc<Account<E>>)> {
-        self.0.lock().accounts.iter().map(|(id, account)| (*id, Arc::clone(account))).collect()
+        self.state.lock().accounts.iter().map(|(id, account)| (*id, Arc::clone(account))).collect()
     }
 
     /// Ends when all of them have.
@@ -158,7 +203,7 @@ impl<E: Event + Clone> Sleeper<'_, E> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SinkError>> {
         // Declared before the lock, and so dropped after it.
         let waker = cx.waker().clone();
-        let mut state = self.roster.0.lock();
+        let mut state = self.roster.state.lock();
         if state.live == 0 {
             return Poll::Ready(state.outcome());
         }
@@ -181,7 +226,7 @@ impl<E: Event + Clone> Sleeper<'_, E> {
 impl<E: Event + Clone> Drop for Sleeper<'_, E> {
     fn drop(&mut self) {
         if self.ticket.is_some() {
-            let left = self.roster.0.lock().ending.cancel(&mut self.ticket);
+            let left = self.roster.state.lock().ending.cancel(&mut self.ticket);
             drop(left);
         }
     }
@@ -189,7 +234,7 @@ impl<E: Event + Clone> Drop for Sleeper<'_, E> {
 
 impl<E> fmt::Debug for Roster<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let (sinks, live) = (state.accounts.len(), state.live);
         // Nobody's formatter is called under a lock.
         drop(state);

@@ -92,7 +92,8 @@ impl<E: Event + Clone> Subscriber<E> {
         if self.dead_letter.is_some() {
             return Err(ConfigError::new("dead_letter", "has no use for one who pulls"));
         }
-        Ok(Subscription::new(self.shared.feed.reader(bound), self.lag))
+        let reader = self.shared.feed.reader(bound);
+        Ok(Subscription::new(reader, self.lag, Arc::clone(&self.shared.presence)))
     }
 
     /// Delivers what is written from now on to `sink`, on a thread of its own.

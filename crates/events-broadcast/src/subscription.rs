@@ -15,7 +15,10 @@ use events_core::{
     },
 };
 
-use crate::lag::Lag;
+use crate::{
+    lag::Lag,
+    presence::{Leaves, Presence},
+};
 
 /// Receives every event written after it subscribed, for code that wants to pull.
 ///
@@ -45,6 +48,16 @@ pub struct Subscription<E> {
     ended: bool,
     missed: u64,
     lagged: TraceLimit,
+    _present: Present,
+}
+
+/// Is counted among those who are there, until dropped.
+struct Present(Arc<Presence>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.leave(Leaves::ByChoice);
+    }
 }
 
 /// How many events a [`Subscription`] skipped, because it was slower than its [`Lag`] allows.
@@ -67,10 +80,17 @@ impl fmt::Display for Missed {
 impl Error for Missed {}
 
 impl<E> Subscription<E> {
-    pub(crate) const fn new(reader: Reader<E>, lag: Lag) -> Self {
-        let disconnects = lag.disconnects();
-        let lagged = TraceLimit::new();
-        Self { reader, chunk: None, disconnects, ended: false, missed: 0, lagged }
+    pub(crate) fn new(reader: Reader<E>, lag: Lag, presence: Arc<Presence>) -> Self {
+        presence.join();
+        Self {
+            reader,
+            chunk: None,
+            disconnects: lag.disconnects(),
+            ended: false,
+            missed: 0,
+            lagged: TraceLimit::new(),
+            _present: Present(presence),
+        }
     }
 
     /// How many events it has missed so far.

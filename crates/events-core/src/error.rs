@@ -14,7 +14,8 @@ pub enum ErrorKind {
     Full,
     /// Waiting here would wait for the caller itself, for ever; so nothing was waited for.
     WouldDeadlock,
-    /// A close gave up on events: [`SinkError::undelivered`] says how many.
+    /// Events were accepted and not delivered, which a close tells: [`SinkError::undelivered`] says how
+    /// many. One that a dead letter has taken, or a policy has dropped, is none of them.
     Undelivered,
 }
 
@@ -110,7 +111,7 @@ impl SinkError {
         Self::new(ErrorKind::WouldDeadlock, source)
     }
 
-    /// [`ErrorKind::Undelivered`]: a close gave up on `count` events.
+    /// [`ErrorKind::Undelivered`]: `count` events were accepted and not delivered.
     pub fn undelivered_events(count: u64) -> Self {
         Self::from(ErrorKind::Undelivered).update(|detail| detail.undelivered = count)
     }

@@ -10,6 +10,12 @@ pub trait Close: Send + Sync {
     /// with [`wait`](Closing::wait) or in a task with `.await`. Every caller, concurrent or later,
     /// gets the same end and the same result. Afterwards each write is
     /// [`Closed`](crate::ErrorKind::Closed).
+    ///
+    /// **`Ok` promises that every event that was accepted has been delivered, has been taken by the dead
+    /// letter that you set, or was dropped by a policy that you chose.** Otherwise it is
+    /// [`Undelivered`](crate::ErrorKind::Undelivered), with the number of those that were not: an event
+    /// that failed where no dead letter took it, or one that an abort or a deadline gave up, wherever
+    /// that is now.
     fn close(&self) -> Closing<'_> {
         Closing::done()
     }

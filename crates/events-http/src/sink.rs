@@ -6,9 +6,7 @@ use events_core::{
 };
 use tokio::runtime::Handle;
 
-use crate::{
-    encode::Encode, endpoint::Endpoint, json::Json, refusal::Unfit, stats::HttpStats,
-};
+use crate::{encode::Encode, endpoint::Endpoint, json::Json, refusal::Unfit, stats::HttpStats};
 
 /// Posts each event to an HTTP endpoint: one write, one request, one attempt.
 ///

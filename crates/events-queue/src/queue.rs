@@ -95,8 +95,9 @@ impl<E: Event + Clone> Queue<E> {
         Self { handle: Arc::new(Handle { account, overflow }) }
     }
 
-    /// A barrier: ends once every event accepted before is delivered, failed or dropped. The
-    /// queue stays open, and what the sink itself buffers is not waited for.
+    /// A barrier: ends once every event accepted before is delivered, failed or dropped, and is `Ok`
+    /// whichever that was: [`stats`](Self::stats) and the close tell. The queue stays open, and what the
+    /// sink itself buffers is not waited for.
     pub fn flush(&self) -> Closing<'_> {
         self.handle.account.flush()
     }

@@ -154,7 +154,8 @@ fn every_policy_accounts_for_every_event_on_threads() {
         });
         done.store(true, Ordering::Relaxed);
     });
-    all.close().wait().unwrap();
+    let lost = all.close().wait().err().and_then(|error| error.undelivered());
+    assert_eq!(lost.unwrap_or(0), refused(&all).iter().sum(), "what a queue refused went nowhere");
     for (branch, refused) in branches.iter().zip(refused(&all)) {
         branch.check(refused);
     }
@@ -186,7 +187,8 @@ async fn every_policy_accounts_for_every_event_in_tasks() {
     for writer in writers {
         writer.await.unwrap();
     }
-    all.close().await.unwrap();
+    let lost = all.close().await.err().and_then(|error| error.undelivered());
+    assert_eq!(lost.unwrap_or(0), refused(&all).iter().sum(), "what a queue refused went nowhere");
     block.queue.close().await.unwrap();
     block.check(0);
     for (branch, refused) in others.iter().zip(refused(&all)) {

@@ -177,6 +177,11 @@ impl Dead {
     pub(crate) fn letters(&self) -> Vec<Letter> {
         self.letters.lock().clone()
     }
+
+    /// Whether it does not take the letter of this event, by an error or a panic.
+    pub(crate) fn refuses(event: Event) -> bool {
+        matches!(event.number % 16, 7 | 9)
+    }
 }
 
 impl Close for Dead {}

@@ -6,6 +6,7 @@ mod direct;
 mod groups;
 #[cfg(feature = "tokio")]
 mod panics;
+mod promise;
 mod spawned;
 mod subscription;
 mod support;

@@ -55,7 +55,7 @@ fn a_sink_that_says_closed_leaves_and_its_rest_fails() {
     // What was written before it left, each once and in order.
     assert_eq!(letters.len() as u64, stats.failed + stats.dropped.total());
     assert!(letters.iter().map(|letter| letter.event).eq(3..3 + letters.len() as u64));
-    all.close().wait().unwrap();
+    assert_eq!(all.close().wait().unwrap_err().kind(), ErrorKind::Closed, "why it left");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_future_that_is_dropped_unpolled_ends_the_account() {
     let stats = delivery.stats();
     assert_eq!((stats.dropped.abandoned, stats.pending), (2, 0));
     assert_eq!(dead.len(), 2);
-    all.close().wait().unwrap();
+    assert_eq!(all.close().wait().unwrap_err().undelivered(), Some(2));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use events_core::{Close, ErrorKind, Memory, Sink, SinkError, engine::park::block
 use events_queue::{DeadLetter, Overflow, Queue};
 use parking_lot::Mutex;
 
-use crate::support::{HANG, Script, assert_kind, assert_stats, in_time};
+use crate::support::{HANG, Script, assert_kind, assert_stats, assert_undelivered, in_time};
 
 const SOON: Duration = Duration::from_millis(5);
 
@@ -20,12 +20,6 @@ type Dead = Arc<Memory<DeadLetter<u64>>>;
 
 fn events(dead: &Dead) -> Vec<u64> {
     dead.take().iter().map(|letter| letter.event).collect()
-}
-
-#[track_caller]
-fn assert_undelivered(result: Result<(), SinkError>, count: u64) {
-    let error = result.expect_err("events were given up");
-    assert_eq!((error.kind(), error.undelivered()), (ErrorKind::Undelivered, Some(count)));
 }
 
 /// A sink that tries the same event for ever, until it is aborted: what `Retry` does.
@@ -367,5 +361,5 @@ fn a_sink_for_threads_may_run_tasks_with_timers_of_their_own() {
     });
     assert_stats(&outer, [1, 0, 1, 0, 0, 0]);
     script.open();
-    in_time(move || outer.close().wait()).unwrap();
+    assert_undelivered(in_time(move || outer.close().wait()), 1);
 }

@@ -8,7 +8,7 @@ use std::sync::{
 use events_core::{Close, ErrorKind, Memory, Sink, SinkError};
 use events_queue::{DeadLetter, Queue};
 
-use crate::support::{Script, assert_stats, in_time};
+use crate::support::{Script, assert_stats, assert_undelivered, in_time};
 
 fn events(dead: &Memory<DeadLetter<u64>>) -> Vec<u64> {
     dead.take().iter().map(|letter| letter.event).collect()
@@ -88,7 +88,7 @@ fn a_dead_letter_that_panics_or_refuses_harms_nobody() {
         Sink::write(&queue, &event).unwrap();
     }
     let queue = in_time(move || {
-        queue.close().wait().unwrap();
+        assert_undelivered(queue.close().wait(), 9);
         queue
     });
     assert_eq!(offered.load(Ordering::SeqCst), 9);
@@ -149,7 +149,7 @@ fn an_event_that_panics_when_it_is_copied_is_counted_once() {
     Sink::write(&queue, &Fragile(Arc::default())).unwrap();
     Sink::write(&queue, &Fragile(Arc::default())).unwrap();
     let queue = in_time(move || {
-        queue.close().wait().unwrap();
+        assert_undelivered(queue.close().wait(), 2);
         queue
     });
     let stats = queue.stats();

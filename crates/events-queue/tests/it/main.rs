@@ -13,6 +13,7 @@ mod faults;
 mod gone;
 mod overflow;
 mod pausing;
+mod promise;
 mod redelivery;
 mod support;
 mod tasks;

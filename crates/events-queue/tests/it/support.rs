@@ -241,3 +241,10 @@ pub(crate) fn assert_stats(queue: &Queue<u64>, figures: [u64; 6]) {
 pub(crate) fn assert_kind<T: std::fmt::Debug>(result: Result<T, SinkError>, kind: ErrorKind) {
     assert_eq!(result.expect_err("an error").kind(), kind);
 }
+
+/// A close that tells of so many events.
+#[track_caller]
+pub(crate) fn assert_undelivered(result: Result<(), SinkError>, count: u64) {
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), error.undelivered()), (ErrorKind::Undelivered, Some(count)));
+}

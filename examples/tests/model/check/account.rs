@@ -150,12 +150,22 @@ impl<'a> Facts<'a> {
         problems
     }
 
+    pub(super) const fn account(&self) -> &'a Account {
+        self.account
+    }
+
+    pub(super) const fn is_disconnected(&self) -> bool {
+        self.is_disconnected
+    }
+
+    /// Whether an abort, a deadline or a worker that was dropped may have given up what was left.
+    pub(super) const fn gives_up_by_force(&self) -> bool {
+        self.aborted_at.is_some() || self.is_dismissed
+    }
+
     /// Whether what is left may be handed on without having been offered.
     fn gives_up(&self) -> bool {
-        self.aborted_at.is_some()
-            || self.is_dismissed
-            || self.gone_at.is_some()
-            || self.is_disconnected
+        self.gives_up_by_force() || self.gone_at.is_some() || self.is_disconnected
     }
 
     fn may_drop(&self) -> bool {
@@ -246,7 +256,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn says_closed(call: &Call) -> bool {
+pub(super) fn says_closed(call: &Call) -> bool {
     matches!(&call.answer, Some(Err(error)) if error.kind() == ErrorKind::Closed)
 }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod broadcast;
+mod promise;
 mod retry;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,10 +24,14 @@ pub(crate) fn all(pipeline: &Pipeline, plan: &Plan, outcome: &Outcome) -> Vec<St
     let found = std::mem::take(&mut *pipeline.found.lock());
     let mut problems = std::mem::take(&mut *pipeline.problems.lock());
     problems.extend(nothing_after_the_close(&pipeline.written.calls(), outcome));
-    for account in &found.accounts {
-        let of = account::Facts::new(account, &found, plan, outcome);
-        problems.extend(of.problems().into_iter().map(|why| format!("{}: {why}", account.name)));
+    let facts = found.accounts.iter();
+    let facts = facts.map(|account| account::Facts::new(account, &found, plan, outcome));
+    let facts: Vec<_> = facts.collect();
+    for of in &facts {
+        let name = &of.account().name;
+        problems.extend(of.problems().into_iter().map(|why| format!("{name}: {why}")));
     }
+    problems.extend(promise::problems(&found, &facts, outcome));
     if let Some(account) = found.accounts.iter().find(|account| account.name == "first, queue") {
         problems.extend(flushed(account, &pipeline.flushes.lock(), outcome));
     }

@@ -8,7 +8,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Account, Flow, State, settling::Letter};
+use super::{
+    Account, Flow, State,
+    settling::{Letter, Lost},
+};
+use smallvec::SmallVec;
+
 use crate::{
     closing::Closing,
     engine::{
@@ -318,7 +323,8 @@ impl<E: Event + Clone> Account<E> {
             state.abandoned += count;
         }
         // A destination that an abort has closed was given up all the same.
-        if !failed || state.aborted {
+        let given_up = !failed || state.aborted;
+        if given_up {
             state.undelivered += count;
         }
         state.skipped += rest.skipped();
@@ -328,19 +334,23 @@ impl<E: Event + Clone> Account<E> {
         let error = error.unwrap_or_else(|| SinkError::new(ErrorKind::Undelivered, why));
         let waiting = state.waiting.take();
         drop(state);
+        let mut lost = Vec::new();
         for (chunk, range) in rest.runs {
-            self.write_dead_letters(&Letter::never_offered(chunk.range(range), &error));
+            lost.extend(
+                self.write_dead_letters(&Letter::never_offered(chunk.range(range), &error)),
+            );
         }
         if let Some(taken) = rest.taken {
             let held = taken.events.iter().map(|left| Letter::of(left, &error));
-            self.write_dead_letters(&held.collect::<Vec<_>>());
+            lost.extend(self.write_dead_letters(&held.collect::<Vec<_>>()));
             for batch in &taken.delivering {
-                self.write_dead_letters(&Letter::never_offered(&batch.events, &error));
+                let letters = Letter::never_offered(&batch.events, &error);
+                lost.extend(self.write_dead_letters(&letters));
             }
             dispose_each(taken.dropped);
             dispose_each(taken.events);
         }
-        self.dead_letters_written();
+        self.dead_letters_written(lost.into_iter().filter(|_| !given_up));
         waiting.wake();
         self.notify();
     }
@@ -392,9 +402,16 @@ impl<E: Event + Clone> Account<E> {
         rest
     }
 
-    /// One of those who hand events over is done; the last one ends what has waited for it.
-    pub(super) fn dead_letters_written(&self) {
+    /// One of those who hand events over is done, and these are `lost`; the last one ends what has
+    /// waited for it.
+    pub(super) fn dead_letters_written(&self, lost: impl IntoIterator<Item = Lost>) {
+        // Declared before the lock, and so dropped after it.
+        let lost: SmallVec<[Lost; 1]> = lost.into_iter().collect();
         let mut state = self.state.lock();
+        for Lost { count, first } in &lost {
+            state.undelivered += count;
+            state.first_lost.get_or_insert_with(|| first.clone());
+        }
         state.writing_dead_letters -= 1;
         let finishing = if state.writing_dead_letters == 0 { state.finishing.take() } else { None };
         drop(state);
@@ -418,8 +435,13 @@ impl<E: Event + Clone> Account<E> {
         if std::mem::replace(&mut state.finished, true) {
             return;
         }
-        let undelivered =
-            (state.undelivered > 0).then(|| SinkError::undelivered_events(state.undelivered));
+        let undelivered = (state.undelivered > 0).then(|| {
+            let error = SinkError::undelivered_events(state.undelivered);
+            match state.first_lost.clone() {
+                Some(first) => error.with_source(first),
+                None => error,
+            }
+        });
         let gone = state.stopped_by.clone();
         let error = SinkError::combine([undelivered, gone, close_error].into_iter().flatten());
         drop(state);
@@ -448,7 +470,9 @@ impl<E: Event + Clone> Account<E> {
         // Begins the close; there is nobody left to wait for it.
         let in_hand = isolate::call(self.worker().id(), || drop(self.parts.sink.close()));
         let dropped = SinkError::new(ErrorKind::Closed, "the worker was dropped");
-        self.finish(SinkError::combine([dropped].into_iter().chain(in_hand.err())));
+        // After all is given up, so that what it had counts as given up and not as refused.
+        self.state.lock().stopped_by.get_or_insert(dropped);
+        self.finish(in_hand.err());
     }
 }
 

@@ -64,8 +64,11 @@ struct State<E> {
     /// Events accepted only to be dropped at once, never in the feed.
     unwritten: u64,
     abandoned: u64,
-    /// Events not delivered since the abort: what the close will tell.
+    /// What the close will tell: events that failed and no dead letter has taken, and those that
+    /// were given up, wherever they are.
     undelivered: u64,
+    /// Why the first was not delivered of those that no dead letter has taken.
+    first_lost: Option<SinkError>,
     /// The worker that delivers to the sink now.
     worker: Arc<WorkerHandle<E>>,
     /// The lowest cursor that a flush waits for.
@@ -151,6 +154,7 @@ impl<E> Account<E> {
                 unwritten: 0,
                 abandoned: 0,
                 undelivered: 0,
+                first_lost: None,
                 worker,
                 flush_at: u64::MAX,
                 writing_dead_letters: 0,
@@ -236,7 +240,8 @@ impl<E> Account<E> {
         }
     }
 
-    /// How many events an abort has given up: what its result tells of, before any other error.
+    /// How many events were not delivered and are with no dead letter, or were given up: what its result
+    /// tells of, before any other error.
     pub fn undelivered(&self) -> u64 {
         self.state.lock().undelivered
     }
@@ -259,6 +264,12 @@ impl<E> Account<E> {
 
     fn traces(&self) -> &Traces {
         self.traces.get_or_init(Box::default)
+    }
+
+    /// Whether nobody asked for its end: its destination was closed, it lagged too far behind, or its
+    /// worker was dropped.
+    pub fn was_stopped(&self) -> bool {
+        self.state.lock().stopped_by.is_some()
     }
 
     /// Whether the account has ended.

@@ -28,9 +28,11 @@ impl<E: Event + Clone> Account<E> {
     pub(crate) fn fail(&self, events: &[E], error: &SinkError) -> Flow {
         let failures = failures(events, error);
         let count = failures.len() as u64;
+        let mut given_up = false;
         let mut gone = error.kind() == ErrorKind::Closed;
         let ours = self.claim(events.len() as u64, |state| {
-            if state.aborted {
+            given_up = state.aborted;
+            if given_up {
                 state.undelivered += count;
                 // An abort closes what is inside, which is no news of the destination.
                 gone = false;
@@ -51,8 +53,8 @@ impl<E: Event + Clone> Account<E> {
             // The worker is to see that it is done, before it takes another chunk.
             self.parts.cursor.notify();
         }
-        self.write_dead_letters(&failures);
-        self.dead_letters_written();
+        let lost = self.write_dead_letters(&failures);
+        self.dead_letters_written(lost.filter(|_| !given_up));
         if gone {
             // What is behind a destination that is gone is given up, not offered to it: the worker
             // is notified, now and whenever it looks again.
@@ -77,8 +79,9 @@ impl<E: Event + Clone> Account<E> {
         }
         let Some(answered) = backlog.answer(id, batch, outcomes) else { return };
         // An abort closes what is inside, which is no news of the destination.
-        let gone = kind == ErrorKind::Closed && !state.aborted;
-        if state.aborted {
+        let given_up = state.aborted;
+        let gone = kind == ErrorKind::Closed && !given_up;
+        if given_up {
             state.undelivered += answered.failed.len() as u64;
         }
         for (_, error) in &answered.failed {
@@ -94,9 +97,9 @@ impl<E: Event + Clone> Account<E> {
             self.begin_close();
         }
         let letters = answered.failed.iter().map(|(left, error)| Letter::of(left, error));
-        self.write_dead_letters(&letters.collect::<Vec<_>>());
+        let lost = self.write_dead_letters(&letters.collect::<Vec<_>>());
         dispose_each(answered.failed);
-        self.dead_letters_written();
+        self.dead_letters_written(lost.filter(|_| !given_up));
         if gone {
             // Whoever looks is told to stop.
             self.parts.cursor.notify();
@@ -219,32 +222,43 @@ impl<E: Event + Clone> Account<E> {
         self.parts.cursor.is_notified()
     }
 
-    /// Gives these events to the dead letter, each with its error.
+    /// Gives these events to the dead letter, each with its error. Back come those that it has not
+    /// taken, if there are such.
     ///
     /// All that is called meanwhile, subscribers of traces too, is called on the worker's behalf: it
     /// would wait for itself if it waited for the worker.
-    pub(super) fn write_dead_letters(&self, letters: &[Letter<'_, E>]) {
-        if let Some(first) = letters.first() {
-            let worker = self.worker().id();
-            isolate::inside(worker, || self.tell_and_hand_on(worker, letters, first.error));
-        }
+    pub(super) fn write_dead_letters(&self, letters: &[Letter<'_, E>]) -> Option<Lost> {
+        let first = letters.first()?;
+        let worker = self.worker().id();
+        isolate::inside(worker, || self.tell_and_hand_on(worker, letters, first.error))
     }
 
-    fn tell_and_hand_on(&self, worker: usize, letters: &[Letter<'_, E>], first: &SinkError) {
+    fn tell_and_hand_on(
+        &self,
+        worker: usize,
+        letters: &[Letter<'_, E>],
+        first: &SinkError,
+    ) -> Option<Lost> {
         self.traces().failed.tell(letters.len() as u64, |count| {
             let kind = first.kind();
             tracing::warn!(queue = self.name(), count, %kind, "events were not delivered");
         });
-        let Some(dead_letter) = &self.parts.dead_letter else { return };
+        let Some(dead_letter) = &self.parts.dead_letter else {
+            return Some(Lost { count: letters.len() as u64, first: first.clone() });
+        };
+        let mut lost: Option<Lost> = None;
         for letter in letters {
             let refused = isolate::call(worker, || dead_letter.write(&letter.to_dead_letter()));
             if let Err(refused) = refused.and_then(|result| result) {
+                let none = || Lost { count: 0, first: letter.error.clone() };
+                lost.get_or_insert_with(none).count += 1;
                 self.traces().refused.tell(1, |count| {
                     let kind = refused.kind();
                     tracing::error!(queue = self.name(), count, %kind, "dead letters were refused");
                 });
             }
         }
+        lost
     }
 }
 
@@ -280,6 +294,13 @@ impl<E> State<E> {
         let why = "the destination closed before its queue did";
         self.stopped_by = Some(SinkError::new(ErrorKind::Closed, why));
     }
+}
+
+/// Events that were not delivered and that no dead letter has taken.
+pub(super) struct Lost {
+    pub(super) count: u64,
+    /// Why the first of them was not delivered.
+    pub(super) first: SinkError,
 }
 
 /// An event that will not be delivered, and what its dead letter tells of it.
