@@ -155,7 +155,11 @@ fn every_policy_accounts_for_every_event_on_threads() {
         done.store(true, Ordering::Relaxed);
     });
     let lost = all.close().wait().err().and_then(|error| error.undelivered());
-    assert_eq!(lost.unwrap_or(0), refused(&all).iter().sum(), "what a queue refused went nowhere");
+    assert_eq!(
+        lost.unwrap_or(0),
+        refused(&all).iter().sum::<u64>(),
+        "what a queue refused went nowhere"
+    );
     for (branch, refused) in branches.iter().zip(refused(&all)) {
         branch.check(refused);
     }
@@ -188,7 +192,11 @@ async fn every_policy_accounts_for_every_event_in_tasks() {
         writer.await.unwrap();
     }
     let lost = all.close().await.err().and_then(|error| error.undelivered());
-    assert_eq!(lost.unwrap_or(0), refused(&all).iter().sum(), "what a queue refused went nowhere");
+    assert_eq!(
+        lost.unwrap_or(0),
+        refused(&all).iter().sum::<u64>(),
+        "what a queue refused went nowhere"
+    );
     block.queue.close().await.unwrap();
     block.check(0);
     for (branch, refused) in others.iter().zip(refused(&all)) {
