@@ -82,6 +82,17 @@ impl Answer {
         }
     }
 
+    /// Why the event at this place is not committed; `None` if it is.
+    pub(crate) fn error_of(&self, place: usize) -> Option<&SinkError> {
+        match self {
+            Self::All(error) => Some(error),
+            Self::Some(failures) => {
+                let at = failures.binary_search_by_key(&place, |(at, _)| *at).ok()?;
+                Some(&failures[at].1)
+            }
+        }
+    }
+
     /// The first error against which another attempt may help.
     fn retryable(&self) -> Option<SinkError> {
         let error = match self {

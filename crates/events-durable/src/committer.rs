@@ -1,224 +1,369 @@
-//! The thread that has the file: it commits, loads and ends.
+//! The thread that has the file: it commits, and ends the log.
 
 use std::{
-    path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime},
 };
 
-use events_core::{ErrorKind, Overflow, SinkError, engine::Account};
-use rusqlite::{Connection, ErrorCode};
+use events_core::{ErrorKind, Event, Overflow, SinkError, engine::tell};
+use rusqlite::{ErrorCode, Transaction};
 
 use crate::{
-    desk::{Command, Committed, Desk, Work},
-    row::Row,
+    commit_queue::{Work, Write, become_disk_thread},
+    consumer_rows,
+    consumer_state::{ConsumerState, Snapshot},
+    log_state::LogState,
     store::{self, Store},
-    stored::now,
+    stored::{millis, now},
+    tip::Fresh,
 };
 
 /// How long a commit waits for those whom the last one has woken, at most: a part of what a commit
 /// takes, so that a writer who stays away costs the others little.
 const GATHER: Duration = Duration::from_millis(1);
 
+/// How often to look whether the file is still there.
+const CHECK: Duration = Duration::from_secs(1);
+
 /// A file up to this size is not worth shrinking.
 const SPARE: u64 = 16 << 20;
 /// A file is shrunk when less than this part of it is in use.
 const SPARE_SHARE: u64 = 8;
 
-/// Commits what came while the last commit ran, in one transaction: events, deliveries, dead
-/// letters. In between it loads what is to be delivered next.
+/// Commits what came while the last commit ran, in one transaction: events, and what became of
+/// others.
 ///
 /// Group commit has a trap: the first of the writers whom a commit wakes would have the next
 /// commit to itself, and all others wait for it. So the committer waits a moment until as many
 /// have come as the last time; a writer that is alone never waits.
-#[derive(Debug)]
-pub(crate) struct Committer {
-    store: Option<Store>,
-    path: PathBuf,
-    desk: Arc<Desk>,
-    account: Arc<Account<Row>>,
+pub(crate) struct Committer<E: Event> {
+    pub(crate) store: Option<Store>,
+    pub(crate) log: Arc<LogState<E>>,
+    pub(crate) loader: Option<JoinHandle<()>>,
+    /// When it last looked whether the file is still there.
+    pub(crate) checked: Instant,
 }
 
-impl Committer {
-    pub(crate) const fn new(
-        store: Store,
-        path: PathBuf,
-        desk: Arc<Desk>,
-        account: Arc<Account<Row>>,
-    ) -> Self {
-        Self { store: Some(store), path, desk, account }
-    }
+/// Consumers, and what they have the disk know.
+type Saving<E> = Vec<(Arc<ConsumerState<E>>, Snapshot)>;
 
+/// What a transaction has changed.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    /// All before is deleted, but for events that have rows.
+    trimmed: u64,
+    /// How many bytes of the file are in use.
+    used: u64,
+    /// When events were written, in milliseconds since the epoch.
+    written: u64,
+}
+
+impl<E: Event> Committer<E> {
     pub(crate) fn run(mut self) {
+        become_disk_thread();
         let (mut group, mut until) = (1, Instant::now());
         while let Some(mut store) = self.store.take() {
-            let work = self.desk.next_work(group, until);
-            let (load, close_feed, end) = (work.load, work.close_feed, work.end.clone());
-            let start = Instant::now();
-            let writes = work.writes.len();
+            let mut work = self.log.commits.next_work(group, until);
+            let (writes, start) = (work.writes.len(), Instant::now());
+            let commands = std::mem::take(&mut work.commands);
+            let is_end = work.is_end;
             self.commit(&mut store, work);
+            for command in commands {
+                command.run(Ok(&mut store));
+            }
             if writes > 0 {
                 group = writes;
                 let end = Instant::now();
                 until = end + (end - start).min(GATHER);
-            }
-            if let Some((events, bytes)) = load {
-                self.load(&store, events, bytes);
-            }
-            if writes == 0 && !close_feed {
+            } else {
                 self.give_back(&store);
             }
-            if close_feed {
-                self.account.begin_close();
-            }
-            match end {
-                Some(result) => {
-                    // Closes the file and lets go of the lock, before anybody hears of the end.
-                    drop(store);
-                    let outcome = self.outcome(result);
-                    self.desk.finish(&outcome);
-                }
-                None => self.store = Some(store),
+            self.check_file(&store);
+            if is_end {
+                self.end(store);
+            } else {
+                self.store = Some(store);
             }
         }
     }
 
-    fn commit(&self, store: &mut Store, mut work: Work) {
-        let commands = std::mem::take(&mut work.commands);
-        if !work.writes.is_empty() || !work.done.is_empty() {
-            match self.transact(store, &mut work) {
-                Ok(change) => {
-                    store.next_seq = change.first + work.writes.len() as u64;
-                    self.feed(self.desk.committed(&work, change, store.file));
-                }
-                Err(error) => {
-                    let failed = self.failed("commit", error);
-                    self.desk.not_committed(&mut work, &failed);
-                }
-            }
-        } else {
-            self.desk.nothing_to_commit(work.settled);
+    fn commit(&self, store: &mut Store, work: Work<E>) {
+        let Work { writes, mut changed, .. } = work;
+        if writes.is_empty() && changed.is_empty() {
+            return;
         }
-        for command in commands {
-            let (slot, result) = match &command {
-                Command::Replay(which, slot) => {
-                    let result = store.replay(which);
-                    if let Ok(count) = result {
-                        self.desk.replayed(count);
+        self.drop_oldest(store, &writes, &mut changed);
+        let cut = self.overtake(store, &mut changed);
+        let begin = |consumer: Arc<ConsumerState<E>>| {
+            let snapshot = consumer.lock().begin_saving();
+            (consumer, snapshot)
+        };
+        let saving: Saving<E> = changed.into_iter().map(begin).collect();
+        match self.transact(store, &writes, &saving, cut) {
+            Ok(change) => self.committed(store, writes, saving, change),
+            Err(error) => {
+                let error = self.failed("commit", error);
+                let mut changed = Vec::new();
+                for (consumer, snapshot) in saving {
+                    consumer.lock().not_saved();
+                    match snapshot.ended {
+                        // What the disk does not know is delivered again by the next run.
+                        Some(result) => self.detach(&consumer, result),
+                        None => changed.push(consumer),
                     }
-                    (slot, result)
                 }
-                Command::Purge(which, slot) => (slot, store.purge(which)),
-            };
-            slot.tell(result.map_err(|error| self.failed("change of the dead letters", error)));
+                self.log.commits.not_committed(&writes, changed, &error);
+            }
         }
     }
 
-    /// Writes, deletes and buries, all or nothing.
-    fn transact(&self, store: &mut Store, work: &mut Work) -> rusqlite::Result<Committed> {
-        let written = now();
-        let first = store.next_seq;
+    /// Writes, saves what consumers have settled, and deletes what nobody needs: all or nothing.
+    fn transact(
+        &self,
+        store: &mut Store,
+        writes: &[Write<E>],
+        saving: &Saving<E>,
+        cut: Option<u64>,
+    ) -> rusqlite::Result<Change> {
+        let (first, before) = (store.next_seq, store.trimmed);
+        let head = first + count(writes);
         let transaction = store.connection.transaction()?;
+        for (consumer, saved) in saving.iter().filter(|(_, saved)| !saved.changes.is_empty()) {
+            let Snapshot { position, disabled, changes, .. } = saved;
+            consumer_rows::save(&transaction, consumer.number, *position, *disabled, changes)?;
+        }
         // First what goes, so that its pages are free for what comes: each page that is touched is
         // a write to the log.
-        for seqs in &work.done.gone {
-            store::delete(&transaction, seqs)?;
+        let trimmed = self.trimmed(&transaction, before, head, cut)?;
+        store::delete(&transaction, &(before..trimmed.min(first)))?;
+        for seq in saving.iter().flat_map(|(_, saved)| &saved.changes.settled_rows) {
+            if *seq < trimmed {
+                store::delete(&transaction, &(*seq..*seq + 1))?;
+            }
         }
-        for (seq, error) in &work.done.dead {
-            store::bury(&transaction, *seq, error)?;
+        if !writes.is_empty() && !store.is_opening_saved {
+            let oldest = store::oldest(&transaction)?.unwrap_or(first);
+            store.openings.save(&transaction, oldest)?;
         }
-        let texts = work.writes.iter().map(|write| &*write.text);
+        let written = now();
+        let texts = writes.iter().flat_map(|write| &write.events).map(|(text, _)| &**text);
         store::insert(&transaction, first, written, texts)?;
-        let mut change = Committed { first, written, next_load: 0, dropped: 0, used: 0 };
-        if self.desk.policy.overflow == Overflow::DropOldest {
-            self.make_room(&transaction, work, &mut change)?;
+        store::delete(&transaction, &(first..trimmed))?;
+        if trimmed != before {
+            store::set_trimmed(&transaction, trimmed)?;
+            store::remember_last(&transaction, head - 1)?;
         }
-        if !work.done.is_empty() && store::nth_after(&transaction, 0, 0)?.is_none() {
-            store::remember_last(&transaction, first + work.writes.len() as u64 - 1)?;
-        }
-        if self.desk.policy.max_size < u64::MAX {
-            change.used = store::size(&transaction)?.0;
-        }
+        let is_bounded =
+            self.log.commits.bounds.max_size < u64::MAX || self.log.retention.size.is_some();
+        let used = if is_bounded { store::size(&transaction)?.0 } else { 0 };
         transaction.commit()?;
-        Ok(change)
+        Ok(Change { trimmed, used, written })
     }
 
-    /// Drops the oldest events that wait, until the rest is within the bounds.
-    fn make_room(
+    /// Up to where events may be deleted.
+    fn trimmed(
         &self,
-        connection: &Connection,
-        work: &mut Work,
-        change: &mut Committed,
-    ) -> rusqlite::Result<()> {
-        let policy = self.desk.policy;
-        let end = change.first + work.writes.len() as u64;
-        loop {
-            let (pending, next_load) = {
-                let ledger = &self.desk.lock().ledger;
-                (ledger.pending, ledger.next_load.max(change.next_load))
+        transaction: &Transaction<'_>,
+        before: u64,
+        head: u64,
+        cut: Option<u64>,
+    ) -> rusqlite::Result<u64> {
+        let mut trimmed = cut.unwrap_or(u64::MAX);
+        if self.log.retention.until_settled {
+            trimmed = trimmed.min(consumer_rows::lowest_position(transaction)?.unwrap_or(before));
+        }
+        Ok(trimmed.clamp(before, head))
+    }
+
+    fn committed(
+        &self,
+        store: &mut Store,
+        writes: Vec<Write<E>>,
+        saving: Saving<E>,
+        change: Change,
+    ) {
+        let first = store.next_seq;
+        store.next_seq += count(&writes);
+        store.trimmed = change.trimmed;
+        store.is_opening_saved |= !writes.is_empty();
+        self.log.commits.committed(&writes, first, change.used);
+        if !writes.is_empty() {
+            let fresh = |(text, event): (Arc<str>, Arc<E>)| {
+                Fresh { written: change.written, bytes: text.len() as u32, event }
             };
-            let pending = (pending + work.writes.len() as u64).saturating_sub(change.dropped);
-            let mut over = pending.saturating_sub(policy.capacity);
-            let used = store::size(connection)?.0;
-            if over == 0 && used > policy.max_size {
-                let share = u128::from(used - policy.max_size) * u128::from(pending);
-                over = ((share / u128::from(used)) as u64).max(1).min(pending);
+            let events = writes.into_iter().flat_map(|write| write.events).map(fresh).collect();
+            self.log.tip.push(first, events);
+            self.log.loads.grow();
+        }
+        for (consumer, snapshot) in saving {
+            self.saved(store, &consumer, snapshot);
+        }
+    }
+
+    /// What `consumer` had changed is on the disk.
+    fn saved(&self, store: &Store, consumer: &Arc<ConsumerState<E>>, snapshot: Snapshot) {
+        let first_row = if consumer.lock().has_set_aside() {
+            // What cannot be read is asked for again with the next change.
+            consumer_rows::first_set_aside(&store.connection, consumer.number).unwrap_or(0)
+        } else {
+            u64::MAX
+        };
+        let mut locked = consumer.lock();
+        let aftermath = locked.saved();
+        let flushed = locked.take_flushed(snapshot.settled, first_row);
+        drop(locked);
+        for promise in flushed {
+            promise.fulfil(Ok(0));
+        }
+        self.log.follow_up(consumer, aftermath);
+        if let Some(result) = snapshot.ended {
+            self.detach(consumer, result);
+        }
+    }
+
+    /// A consumer has ended, and the disk knows all of it.
+    fn detach(&self, consumer: &Arc<ConsumerState<E>>, result: Result<(), SinkError>) {
+        let outcome = self.outcome_of(consumer, result);
+        self.log.commits.detach(consumer, outcome.clone());
+        let account = consumer.account.lock().take();
+        let flushes = consumer.lock().take_flushes();
+        drop(account);
+        let answer = outcome.map_or(Ok(0), Err);
+        for promise in flushes {
+            promise.fulfil(answer.clone());
+        }
+        consumer.finished.fulfil(answer);
+        if consumer.ends_log {
+            self.log.close();
+        }
+    }
+
+    /// What to tell those who close a consumer.
+    fn outcome_of(
+        &self,
+        consumer: &ConsumerState<E>,
+        result: Result<(), SinkError>,
+    ) -> Option<SinkError> {
+        let kept = consumer.lock().pending();
+        let mut errors = Vec::new();
+        if kept > 0 {
+            let path = self.log.path.display();
+            let source = format!("they are kept in {path} for the next run");
+            errors.push(SinkError::undelivered_events(kept).with_source(source));
+        }
+        if let Err(error) = result {
+            // What the delivery gave up is among what is kept.
+            let given_up = consumer.account().is_some_and(|account| account.undelivered() > 0);
+            match error.errors() {
+                [] if given_up => {}
+                [_, rest @ ..] if given_up => errors.extend_from_slice(rest),
+                _ => errors.push(error),
+            }
+        }
+        SinkError::combine(errors)
+    }
+
+    /// Up to where events are too old, or too many, to be kept, where that is a matter of age or
+    /// size. Consumers that are further behind miss them.
+    fn overtake(&self, store: &Store, changed: &mut Vec<Arc<ConsumerState<E>>>) -> Option<u64> {
+        let retention = self.log.retention;
+        if retention.age.is_none() && retention.size.is_none() {
+            return None;
+        }
+        let oldest = retention.age.map(|age| millis(SystemTime::now() - age));
+        let cut = consumer_rows::retention_cut(store, oldest, retention.size);
+        let cut = cut.unwrap_or_else(|error| {
+            // Nothing is deleted now; the next commit tries again.
+            self.failed("look for events that are too old", error);
+            store.trimmed
+        });
+        if retention.until_settled || cut <= store.trimmed {
+            return Some(cut);
+        }
+        for consumer in self.log.commits.lock().consumers().to_vec() {
+            let mut locked = consumer.lock();
+            if locked.position() >= cut {
+                continue;
+            }
+            locked.drop_before(cut);
+            let next = locked.next_load();
+            if next < cut {
+                let missed = store::count_in(&store.connection, &(next..cut));
+                locked.drop_unloaded(missed.unwrap_or(cut - next), cut);
+            }
+            // What the sink has is kept until it is settled.
+            locked.give_rows();
+            if locked.queue() {
+                changed.push(Arc::clone(&consumer));
+            }
+        }
+        Some(cut)
+    }
+
+    /// Drops the oldest events of each consumer that has too many left for what is to be written.
+    fn drop_oldest(
+        &self,
+        store: &Store,
+        writes: &[Write<E>],
+        changed: &mut Vec<Arc<ConsumerState<E>>>,
+    ) {
+        let bounds = self.log.commits.bounds;
+        if bounds.overflow != Overflow::DropOldest || writes.is_empty() {
+            return;
+        }
+        let (consumers, used) = {
+            let state = self.log.commits.lock();
+            (state.consumers().to_vec(), state.used_after_writes())
+        };
+        for consumer in consumers {
+            let pending = consumer.lock().pending();
+            let mut over = (pending + count(writes)).saturating_sub(bounds.capacity);
+            if over == 0 && used > bounds.max_size {
+                let share = u128::from(used - bounds.max_size) * u128::from(pending);
+                over = (share / u128::from(used)) as u64 + 1;
             }
             if over == 0 {
-                return Ok(());
+                continue;
             }
-            let dropped = self.desk.lock().ledger.drop_waiting(over);
-            for seqs in &dropped.gone {
-                store::delete(connection, seqs)?;
+            let dropped = self.drop_oldest_of(store, &consumer, over);
+            if consumer.lock().queue() {
+                changed.push(Arc::clone(&consumer));
             }
-            let in_window = dropped.count();
-            work.done.extend(dropped);
-            let mut on_disk = 0;
-            if in_window < over {
-                let next = store::nth_after(connection, next_load, over - in_window)?;
-                let next = next.unwrap_or(end).max(next_load);
-                on_disk = store::delete(connection, &(next_load..next))?;
-                change.next_load = next;
-                change.dropped += on_disk;
-            }
-            tracing::warn!(
-                queue = self.account.name(),
-                count = in_window + on_disk,
-                "dropped the oldest events: the queue is full"
-            );
-            if in_window + on_disk == 0 {
-                return Ok(());
-            }
+            let name = &*consumer.name;
+            self.log.dropped.tell(dropped, |count| {
+                let what = "dropped the oldest events: the log is full";
+                tracing::warn!(consumer = name, count, "{what}");
+            });
         }
     }
 
-    /// Loads the next events into the feed.
-    fn load(&self, store: &Store, events: u64, bytes: u64) {
-        let from = self.desk.lock().ledger.next_load;
-        match store.page(from, events, bytes) {
-            Ok(rows) => {
-                let mut state = self.desk.lock();
-                for row in &rows {
-                    state.ledger.load(row);
-                }
-                if rows.is_empty() {
-                    state.ledger.next_load = state.ledger.next_seq;
-                }
-                drop(state);
-                self.feed(rows);
-            }
-            Err(error) => {
-                // What cannot be read now can be read by the next run, if at all.
-                let error = self.failed("read", error);
-                self.desk.give_up(error);
+    /// Drops up to `over` events that the sink does not have: how many.
+    fn drop_oldest_of(&self, store: &Store, consumer: &ConsumerState<E>, over: u64) -> u64 {
+        let mut locked = consumer.lock();
+        let mut dropped = locked.drop_waiting(over);
+        let next = locked.next_load();
+        if dropped < over {
+            let rest = over - dropped;
+            let cut = store::nth_after(&store.connection, next, rest);
+            let cut = cut.map(|cut| cut.unwrap_or(store.next_seq));
+            let found = cut.and_then(|cut| {
+                Ok((cut, store::count_in(&store.connection, &(next..cut))?))
+            });
+            if let Ok((cut, count)) = found {
+                locked.drop_unloaded(count, cut);
+                dropped += count;
             }
         }
+        // So that no later run finds what was dropped behind what the sink has.
+        locked.give_rows();
+        dropped
     }
 
     /// Makes the file small again after a large backlog was drained. What is left is copied, so it
     /// must be little; otherwise the room is used again.
     fn give_back(&self, store: &Store) {
-        if !self.desk.lock().ledger.is_drained() {
+        if store.trimmed < store.next_seq {
             return;
         }
         let shrunk = store::size(&store.connection).and_then(|(used, all)| {
@@ -227,25 +372,15 @@ impl Committer {
         });
         if let Err(error) = shrunk {
             // The room is still there to be used again.
-            tracing::warn!(queue = self.account.name(), %error, "the file could not be shrunk");
+            let log = &*self.log.name;
+            tell(|| tracing::warn!(log, %error, "the file could not be shrunk"));
         }
     }
 
-    /// Gives loaded events to the worker.
-    fn feed(&self, rows: Vec<Row>) {
-        let feed = self.account.feed();
-        for row in rows {
-            // A feed that is closed already keeps the event where it is: on the disk.
-            let _ = feed.push(row);
-        }
-        if self.desk.hurries() {
-            feed.hurry();
-        }
-    }
-
-    /// What to tell of something that failed; a damaged file ends the queue.
+    /// What to tell of something that failed; a damaged file ends the log.
     fn failed(&self, what: &str, error: rusqlite::Error) -> SinkError {
-        tracing::error!(queue = self.account.name(), %error, "a {what} failed");
+        let log = &*self.log.name;
+        self.log.failures.tell(1, |count| tracing::error!(log, %error, count, "{what} failed"));
         let code = error.sqlite_error_code();
         let kind = match code {
             Some(ErrorCode::DiskFull) => ErrorKind::Full,
@@ -253,41 +388,56 @@ impl Committer {
         };
         let error = SinkError::new(kind, error);
         if matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
-            self.desk.give_up(SinkError::new(ErrorKind::Closed, error.clone()));
+            self.log.give_up(SinkError::new(ErrorKind::Closed, error.clone()));
         }
         error
     }
 
-    /// What to tell those who close.
-    fn outcome(&self, ended: Result<(), SinkError>) -> Result<(), SinkError> {
-        let (kept, why) = self.desk.kept();
-        let mut errors = Vec::new();
-        if kept > 0 {
-            let source = format!("they are kept in {} for the next run", self.path.display());
-            errors.push(SinkError::undelivered_events(kept).with_source(source));
+    /// Ends the log if its file is gone: what is written would go nowhere.
+    fn check_file(&mut self, store: &Store) {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.checked) < CHECK {
+            return;
         }
-        errors.extend(why);
-        if let Err(error) = ended {
-            // What the worker gave up is among what is kept.
-            let given_up = self.account.undelivered() > 0;
-            match error.errors() {
-                [] if given_up => {}
-                [_, rest @ ..] if given_up => errors.extend_from_slice(rest),
-                _ => errors.push(error),
-            }
+        self.checked = now;
+        if let Err(why) = store.check_file() {
+            let (log, path) = (&*self.log.name, self.log.path.display());
+            tell(|| tracing::error!(log, %path, why, "the log ends"));
+            self.log.give_up(SinkError::new(ErrorKind::Closed, why));
         }
-        SinkError::combine(errors).map_or(Ok(()), Err)
+    }
+
+    /// Closes the file and lets go of the lock, before anybody hears of the end.
+    fn end(&mut self, store: Store) {
+        self.stop_loader();
+        drop(store);
+        let outcome = self.log.commits.outcome();
+        self.log.commits.finish(&outcome);
+    }
+
+    fn stop_loader(&mut self) {
+        self.log.loads.stop();
+        if let Some(loader) = self.loader.take() {
+            let _panicked = loader.join();
+        }
+        self.log.tip.release(u64::MAX);
     }
 }
 
-impl Drop for Committer {
+/// How many events these are.
+fn count<E>(writes: &[Write<E>]) -> u64 {
+    writes.iter().map(Write::count).sum()
+}
+
+impl<E: Event> Drop for Committer<E> {
     fn drop(&mut self) {
-        drop(self.store.take());
         // In whatever way the thread ends, nobody waits for it any more.
         if std::thread::panicking() {
-            self.desk.abort();
-            self.account.abort();
-            self.desk.finish(&Err(SinkError::new(ErrorKind::Closed, "the committer has died")));
+            self.log.abort();
+            self.stop_loader();
+            drop(self.store.take());
+            let why = "the committer has died";
+            self.log.commits.finish(&Err(SinkError::new(ErrorKind::Closed, why)));
         }
     }
 }

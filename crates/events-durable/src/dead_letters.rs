@@ -1,17 +1,17 @@
-use std::{collections::VecDeque, fmt, path::PathBuf, time::SystemTime};
+use std::{collections::VecDeque, fmt, path::PathBuf, sync::Arc, time::SystemTime};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    encoding, event_id::EventId, open_error::OpenError, store::bytes_of, stored::system_time,
+    encoding, event_id::EventId, open_error::OpenError, openings::Openings, store::bytes_of,
+    stored::system_time,
 };
 
 /// How many are read at a time.
 const PAGE: u64 = 100;
 
-/// Which dead letters to [replay](crate::DurableQueue::replay) or
-/// [purge](crate::DurableQueue::purge).
+/// Which dead letters to [replay](crate::Consumer::replay) or [purge](crate::Consumer::purge).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
     /// All there are.
@@ -25,6 +25,7 @@ pub enum Which {
 /// Its `Debug` does not show the event.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Dead {
+    consumer: Arc<str>,
     id: EventId,
     written: u64,
     error: String,
@@ -35,6 +36,12 @@ pub struct Dead {
 }
 
 impl Dead {
+    /// The name of the consumer whose sink refused it; that of a
+    /// [`DurableQueue`](crate::DurableQueue) is `queue`.
+    pub fn consumer(&self) -> &str {
+        &self.consumer
+    }
+
     /// The event's name: the same as in its deliveries.
     pub const fn id(&self) -> EventId {
         self.id
@@ -50,18 +57,19 @@ impl Dead {
         &self.error
     }
 
-    /// How many times it has come here: once, and once more for each replay. What a retry tries in
-    /// between is not counted.
+    /// How often it was delivered in vain: once for each time it came here, and for each time it was
+    /// parked for a [redelivery](crate::ConsumerBuilder::redeliver). What a retry in line tries is
+    /// not counted.
     pub const fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// When it came here first.
+    /// When a delivery failed first.
     pub fn first_failed(&self) -> SystemTime {
         system_time(self.first_failed)
     }
 
-    /// When it came here last.
+    /// When a delivery failed last.
     pub fn last_failed(&self) -> SystemTime {
         system_time(self.last_failed)
     }
@@ -83,6 +91,7 @@ impl Dead {
 impl fmt::Debug for Dead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dead")
+            .field("consumer", &self.consumer)
             .field("id", &self.id)
             .field("error", &self.error)
             .field("attempts", &self.attempts)
@@ -90,39 +99,58 @@ impl fmt::Debug for Dead {
     }
 }
 
-/// Iterates over the dead letters of a file in the order they were written, a page at a time.
+/// Iterates over the dead letters of a file, or of one consumer, in the order they were written, a
+/// page at a time.
 ///
 /// It ends after an error.
 #[derive(Debug)]
 pub struct DeadLetters {
     connection: Connection,
     path: PathBuf,
-    file: u64,
-    after: u64,
-    page: VecDeque<Dead>,
+    openings: Arc<Openings>,
+    /// Of whom; of all if there is none.
+    consumer: Option<String>,
+    /// The event and the consumer of the last one.
+    after: (u64, i64),
+    page: VecDeque<(i64, Dead)>,
     ended: bool,
 }
 
 impl DeadLetters {
-    pub(crate) const fn new(connection: Connection, path: PathBuf, file: u64) -> Self {
-        Self { connection, path, file, after: 0, page: VecDeque::new(), ended: false }
+    pub(crate) fn new(
+        connection: Connection,
+        path: PathBuf,
+        openings: Arc<Openings>,
+        consumer: Option<String>,
+    ) -> Self {
+        let (after, page) = ((0, 0), VecDeque::new());
+        Self { connection, path, openings, consumer, after, page, ended: false }
     }
 
-    fn next_page(&self) -> rusqlite::Result<VecDeque<Dead>> {
+    fn next_page(&self) -> rusqlite::Result<VecDeque<(i64, Dead)>> {
         let mut select = self.connection.prepare_cached(
-            "SELECT id, written, error, attempts, first_failed, last_failed, event
-             FROM dead WHERE id > ?1 ORDER BY id LIMIT ?2",
+            "SELECT d.consumer, c.name, d.seq, e.written, coalesce(d.error, ''), d.attempts,
+                    d.first_failed, d.last_failed, e.event
+             FROM deliveries AS d
+             JOIN events AS e ON e.seq = d.seq
+             JOIN consumers AS c ON c.consumer = d.consumer
+             WHERE d.state = 2 AND (d.seq, d.consumer) > (?1, ?2) AND (?3 IS NULL OR c.name = ?3)
+             ORDER BY d.seq, d.consumer LIMIT ?4",
         )?;
-        let page = select.query_map([self.after, PAGE], |row| {
-            Ok(Dead {
-                id: EventId::new(self.file, row.get(0)?),
-                written: row.get(1)?,
-                error: row.get(2)?,
-                attempts: row.get(3)?,
-                first_failed: row.get(4)?,
-                last_failed: row.get(5)?,
-                event: bytes_of(row, 6)?.to_vec(),
-            })
+        let (seq, consumer) = self.after;
+        let page = select.query_map(params![seq, consumer, self.consumer, PAGE], |row| {
+            let name: String = row.get(1)?;
+            let dead = Dead {
+                consumer: Arc::from(name),
+                id: self.openings.id(row.get(2)?),
+                written: row.get(3)?,
+                error: row.get(4)?,
+                attempts: row.get(5)?,
+                first_failed: row.get(6)?,
+                last_failed: row.get(7)?,
+                event: bytes_of(row, 8)?.to_vec(),
+            };
+            Ok((row.get(0)?, dead))
         })?;
         page.collect()
     }
@@ -142,8 +170,8 @@ impl Iterator for DeadLetters {
             }
             self.ended = self.page.is_empty();
         }
-        let dead = self.page.pop_front()?;
-        self.after = dead.id.number();
+        let (consumer, dead) = self.page.pop_front()?;
+        self.after = (dead.id.number(), consumer);
         Some(Ok(dead))
     }
 }

@@ -1,178 +1,230 @@
-//! From the row in the feed to the sink, and back to the ledger.
+//! From the feed to the sink, and back to where the consumer stands.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use events_core::{
-    Close, DeadLetter, ErrorKind, Event, Progress, RetryStrategy, Sink, SinkError, Verdict,
-    engine::Deliver,
+    Breaker, Close, DeadLetter, ErrorKind, Event, Failure, Progress, RetryStrategy, Schedule, Sink,
+    SinkError, Verdict,
+    engine::{Deliver, KeyOf, tell},
 };
-use serde::de::DeserializeOwned;
 
 use crate::{
     attempt::{Answer, Attempt},
-    desk::Desk,
-    row::{Row, describe},
-    stored::Stored,
+    consumer_state::{Began, ConsumerState, Failed, Locked},
+    log_state::LogState,
+    stored::{Stored, now},
 };
 
 /// A strategy that says `Wait` without a time must not spin.
 const SHORTEST_WAIT: Duration = Duration::from_micros(1);
 
-/// Whether and when a delivery that has failed is tried again.
+/// Whether and when a delivery is tried, and tried again in line.
 pub(crate) type Strategy<E> = Arc<dyn RetryStrategy<[Stored<E>]>>;
 
-/// Decodes rows for the sink, offers them until it takes them, and notes what it has committed.
-///
-/// What the sink may take later is tried again here, in front of all that follows, so nothing
-/// overtakes it. An event that does not decode is a dead letter, and the others of its batch go on.
-pub(crate) struct Delivery<E, D> {
-    deliver: D,
-    desk: Arc<Desk>,
-    strategy: Strategy<E>,
+/// How a consumer's events are delivered.
+pub(crate) struct Rules<E> {
+    pub(crate) strategy: Strategy<E>,
+    /// When an event that failed is delivered again, while others go on.
+    pub(crate) schedule: Option<Schedule>,
+    /// The breaker that the strategy is, if it is one that guards the destination.
+    pub(crate) circuit: Option<Arc<Breaker>>,
+    pub(crate) key: Option<KeyOf<Stored<E>>>,
+    pub(crate) disable_after: Option<Duration>,
 }
 
-/// Events that are delivered together, and the place of each among the rows.
+/// Offers events to the sink until it takes them, and notes what has become of them.
+///
+/// What the sink may take later is tried again here, in front of all that follows, so nothing
+/// overtakes it; or it is parked, if there is a schedule, and the others go on.
+pub(crate) struct Delivery<E, D> {
+    deliver: D,
+    log: Arc<LogState<E>>,
+    consumer: Arc<ConsumerState<E>>,
+    rules: Arc<Rules<E>>,
+}
+
+/// Events that are delivered together, and the place of each in the run.
 struct Portion<E> {
     events: Vec<Stored<E>>,
     places: Vec<usize>,
 }
 
-/// The rows that failed for good, by their places, each with its error.
-type Failed = Vec<(usize, SinkError)>;
+/// The events that failed for good, by their places, each with its error.
+type Failures = Vec<(usize, SinkError)>;
 
 impl<E, D> Delivery<E, D> {
-    pub(crate) const fn new(deliver: D, desk: Arc<Desk>, strategy: Strategy<E>) -> Self {
-        Self { deliver, desk, strategy }
+    pub(crate) const fn new(
+        deliver: D,
+        log: Arc<LogState<E>>,
+        consumer: Arc<ConsumerState<E>>,
+        rules: Arc<Rules<E>>,
+    ) -> Self {
+        Self { deliver, log, consumer, rules }
     }
 }
 
-impl<E: Event + DeserializeOwned, D: Deliver<Stored<E>>> Deliver<Row> for Delivery<E, D> {
+impl<E: Event, D: Deliver<Stored<E>>> Deliver<Stored<E>> for Delivery<E, D> {
     fn span(&self, available: usize) -> usize {
         self.deliver.span(available)
     }
 
-    async fn deliver(&self, rows: &[Row]) -> Result<(), SinkError> {
-        let Some(skip) = self.desk.hand_out(rows) else {
-            return Err(SinkError::new(ErrorKind::Undelivered, "given up by an abort"));
+    async fn deliver(&self, run: &[Stored<E>]) -> Result<(), SinkError> {
+        let keys = self.keys(run);
+        let places = match self.consumer.begin(run, &keys).await {
+            Began::All => (0..run.len()).collect(),
+            Began::Some(places) => places,
+            Began::Stop => {
+                return Err(SinkError::new(ErrorKind::Undelivered, "given up by an abort"));
+            }
         };
-        let portion = self.decode(rows, skip);
-        let mut failed = Failed::new();
-        if !portion.events.is_empty() {
-            self.offer(rows, portion, &mut failed).await;
-        }
+        let events = places.iter().map(|place| run[*place].clone()).collect();
+        let mut failures = Failures::new();
+        // Those that were set aside are for the disk.
+        self.note(|_| {});
+        self.offer(Portion { events, places }, &keys, &mut failures).await;
         // The worker is told of them, and then has each buried or kept.
-        SinkError::of_batch(failed).map_or(Ok(()), Err)
+        SinkError::of_batch(failures).map_or(Ok(()), Err)
     }
 }
 
-impl<E: Event + DeserializeOwned, D: Deliver<Stored<E>>> Delivery<E, D> {
-    /// The events of these rows, without the first `skip`. What does not decode is a dead letter.
-    fn decode(&self, rows: &[Row], skip: usize) -> Portion<E> {
-        let count = rows.len() - skip;
-        let mut portion =
-            Portion { events: Vec::with_capacity(count), places: Vec::with_capacity(count) };
-        let mut broken = Vec::new();
-        for (place, row) in rows.iter().enumerate().skip(skip) {
-            match row.decode::<E>() {
-                Ok(event) => {
-                    portion.events.push(event);
-                    portion.places.push(place);
-                }
-                Err(error) => broken.push((row.seq, error)),
+impl<E: Event, D: Deliver<Stored<E>>> Delivery<E, D> {
+    /// The hash of each event's key, where that matters beyond the scheduler.
+    fn keys(&self, run: &[Stored<E>]) -> Vec<Option<u64>> {
+        match &self.rules.key {
+            Some(key) if self.rules.schedule.is_some() => {
+                run.iter().map(|event| Some(key(event))).collect()
             }
+            _ => Vec::new(),
         }
-        if !broken.is_empty() {
-            for (seq, error) in &broken {
-                tracing::warn!(seq, error, "an event became a dead letter: it does not decode");
-            }
-            self.desk.settle(|ledger| {
-                for (seq, error) in broken {
-                    ledger.bury(seq, error);
-                }
-            });
-        }
-        portion
     }
 
     /// Offers these events to the sink, again and again as the strategy says.
-    async fn offer(&self, rows: &[Row], mut portion: Portion<E>, failed: &mut Failed) {
+    async fn offer(
+        &self,
+        mut portion: Portion<E>,
+        keys: &[Option<u64>],
+        failures: &mut Failures,
+    ) {
         let mut progress = Progress::new();
-        loop {
-            match self.strategy.proceed(&portion.events, &progress) {
+        let last_error = |progress: &Progress| {
+            let error = progress.last_error().cloned();
+            error.unwrap_or_else(|| SinkError::unavailable("never tried"))
+        };
+        while !portion.events.is_empty() {
+            match self.rules.strategy.proceed(&portion.events, &progress) {
                 verdict @ (Verdict::Go | Verdict::Probe) => {
                     progress.begin(verdict);
-                    let attempt = Attempt::new(&*self.strategy, &portion.events, &mut progress);
+                    let strategy = &*self.rules.strategy;
+                    let attempt = Attempt::new(strategy, &portion.events, &mut progress);
                     let answer = attempt.answer(self.deliver.deliver(&portion.events).await);
-                    let Some(rest) = self.settle(rows, portion, answer, failed) else { return };
-                    portion = rest;
+                    portion = self.settle(portion, answer, keys, failures);
                 }
                 Verdict::Wait(limit) => {
-                    if self.desk.pause(limit.max(SHORTEST_WAIT)).await {
-                        let why = progress.last_error().cloned();
-                        let why = why.unwrap_or_else(|| SinkError::unavailable("never tried"));
-                        return portion.fail(&SinkError::new(ErrorKind::Undelivered, why), failed);
+                    if self.consumer.pause(limit.max(SHORTEST_WAIT)).await {
+                        let why = SinkError::new(ErrorKind::Undelivered, last_error(&progress));
+                        return portion.fail(&why, failures);
                     }
                     progress.refresh();
                 }
-                Verdict::GiveUp => {
-                    let why = progress.last_error().cloned();
-                    let why = why.unwrap_or_else(|| SinkError::unavailable("never tried"));
-                    return portion.fail(&why, failed);
-                }
+                Verdict::GiveUp => return portion.fail(&last_error(&progress), failures),
             }
         }
     }
 
-    /// Notes what the sink has committed and what it has refused; what is to be tried again.
+    /// Notes what the sink has committed and what it has refused; what is to be tried again now.
     fn settle(
         &self,
-        rows: &[Row],
         portion: Portion<E>,
         answer: Answer,
-        failed: &mut Failed,
-    ) -> Option<Portion<E>> {
-        let failures = match answer {
-            Answer::All(error) if error.kind().is_retryable() && !self.desk.is_aborted() => {
-                return Some(portion);
-            }
-            Answer::All(error) => {
-                portion.fail(&error, failed);
-                return None;
-            }
-            Answer::Some(failures) => failures,
-        };
-        let aborted = !failures.is_empty() && self.desk.is_aborted();
-        let mut failures = failures.into_iter().peekable();
-        let mut delivered = Vec::with_capacity(portion.places.len());
-        let mut rest = Portion { events: Vec::new(), places: Vec::new() };
+        keys: &[Option<u64>],
+        failures: &mut Failures,
+    ) -> Portion<E> {
+        let key_of = |place: usize| keys.get(place).copied().flatten();
+        let (mut delivered, mut failed) = (Vec::new(), Vec::new());
         for (at, (event, place)) in portion.events.into_iter().zip(portion.places).enumerate() {
-            match failures.next_if(|(failed, _)| *failed == at) {
-                None => delivered.push(rows[place].seq),
-                Some((_, error)) if error.kind().is_retryable() && !aborted => {
-                    rest.events.push(event);
-                    rest.places.push(place);
-                }
-                Some((_, error)) => failed.push((place, error)),
+            match answer.error_of(at) {
+                None => delivered.push((event.seq, key_of(place).filter(|_| event.has_row))),
+                Some(error) => failed.push((event, place, error.clone())),
             }
         }
-        self.desk.settle(|ledger| {
-            for seq in delivered {
-                ledger.deliver(seq);
+        let all_failed = delivered.is_empty();
+        self.note(|locked| {
+            for (seq, first_of) in delivered {
+                locked.deliver(seq, first_of);
             }
         });
-        (!rest.events.is_empty()).then_some(rest)
+        let (retryable, refused): (Vec<_>, Vec<_>) =
+            failed.into_iter().partition(|(_, _, error)| error.kind().is_retryable());
+        failures.extend(refused.into_iter().map(|(_, place, error)| (place, error)));
+        let mut rest = Portion { events: Vec::new(), places: Vec::new() };
+        if retryable.is_empty() {
+            return rest;
+        }
+        if all_failed {
+            self.judge();
+        }
+        let keeps_all = self.consumer.lock().keeps_all();
+        for (event, place, error) in retryable {
+            if keeps_all {
+                failures.push((place, error));
+            } else if self.rules.schedule.is_none() {
+                rest.events.push(event);
+                rest.places.push(place);
+            } else if !self.park(&event, key_of(place), &error) {
+                failures.push((place, error));
+            }
+        }
+        rest
+    }
+
+    /// Disables a consumer for which nothing has succeeded for too long.
+    fn judge(&self) {
+        let limit = self.rules.disable_after;
+        let mut disabled = None;
+        self.note(|locked| disabled = locked.fail_all(limit));
+        if let Some(failing) = disabled {
+            let consumer = &*self.consumer.name;
+            let what = "disabled: every delivery has failed for too long";
+            tell(|| tracing::error!(consumer, ?failing, "{what}"));
+        }
+    }
+
+    /// Has `event` delivered again later, if the schedule says so.
+    fn park(&self, event: &Stored<E>, key: Option<u64>, error: &SinkError) -> bool {
+        let Some(schedule) = &self.rules.schedule else { return false };
+        // While the destination is down, that is not the event's failure.
+        let counts = self.rules.circuit.as_ref().is_none_or(|circuit| !circuit.is_open());
+        let age = Duration::from_millis(now().saturating_sub(event.written));
+        let attempts = event.attempts.saturating_add(1);
+        let delay = if counts {
+            schedule.delay(&Failure::new(attempts, age, error))
+        } else {
+            Some(Duration::ZERO)
+        };
+        let Some(delay) = delay else { return false };
+        let (seq, attempts, has_row) = (event.seq, event.attempts, event.has_row);
+        let failed = Failed { seq, attempts, key, has_row, error };
+        self.note(|locked| locked.park(&failed, delay, counts));
+        true
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Locked)) {
+        if let Some(aftermath) = self.consumer.note(note) {
+            self.log.follow_up(&self.consumer, aftermath);
+        }
     }
 }
 
 impl<E> Portion<E> {
-    fn fail(self, error: &SinkError, failed: &mut Failed) {
-        failed.extend(self.places.into_iter().map(|place| (place, error.clone())));
+    fn fail(self, error: &SinkError, failures: &mut Failures) {
+        failures.extend(self.places.into_iter().map(|place| (place, error.clone())));
     }
 }
 
 impl<E, D: Clone> Clone for Delivery<E, D> {
     fn clone(&self) -> Self {
-        Self::new(self.deliver.clone(), Arc::clone(&self.desk), Arc::clone(&self.strategy))
+        let (log, consumer) = (Arc::clone(&self.log), Arc::clone(&self.consumer));
+        Self::new(self.deliver.clone(), log, consumer, Arc::clone(&self.rules))
     }
 }
 
@@ -182,16 +234,35 @@ impl<E, D: fmt::Debug> fmt::Debug for Delivery<E, D> {
     }
 }
 
-/// Has an event that the sink refused moved to the dead letters, unless it stays for the next run.
-#[derive(Debug)]
-pub(crate) struct Burial(pub(crate) Arc<Desk>);
+/// Makes an event a dead letter that the sink refused, unless it stays for the next run.
+pub(crate) struct DeadLetterWriter<E> {
+    pub(crate) log: Arc<LogState<E>>,
+    pub(crate) consumer: Arc<ConsumerState<E>>,
+    pub(crate) key: Option<KeyOf<Stored<E>>>,
+}
 
-impl Close for Burial {}
+impl<E: Event> Close for DeadLetterWriter<E> {}
 
-impl Sink<DeadLetter<Row>> for Burial {
-    fn write(&self, letter: &DeadLetter<Row>) -> Result<(), SinkError> {
-        if !self.0.keeps(letter.error.kind()) {
-            self.0.settle(|ledger| ledger.bury(letter.event.seq, describe(&letter.error)));
+impl<E: Event> Sink<DeadLetter<Stored<E>>> for DeadLetterWriter<E> {
+    fn write(&self, letter: &DeadLetter<Stored<E>>) -> Result<(), SinkError> {
+        let event = &letter.event;
+        let key = self.key.as_ref().filter(|_| event.has_row).map(|key| key(event));
+        let failed = Failed {
+            seq: event.seq,
+            attempts: event.attempts,
+            key,
+            has_row: event.has_row,
+            error: &letter.error,
+        };
+        let noted = self.consumer.note(|locked| {
+            if locked.keeps(letter.error.kind()) {
+                locked.keep(event.seq);
+            } else {
+                locked.bury(&failed);
+            }
+        });
+        if let Some(aftermath) = noted {
+            self.log.follow_up(&self.consumer, aftermath);
         }
         Ok(())
     }

@@ -12,14 +12,19 @@ use events_core::ConfigError;
 pub enum OpenErrorKind {
     /// A setting makes no sense; the source says which.
     Setting,
-    /// Another queue has the file, in this process or another one.
+    /// Another log or queue has the file, in this process or another one; or the consumer runs
+    /// already.
     InUse,
     /// The file holds something else, and was left alone.
     Foreign,
     /// The file was written by a newer version of this crate, and was left alone.
     Newer,
+    /// The file was written by an older version of this crate, and is only to be read.
+    Older,
     /// The file is damaged: cut short, or overwritten.
     Corrupt,
+    /// The log is closed.
+    Closed,
     /// The operating system refused: no such directory, no permission, a full disk.
     Io,
 }
@@ -71,11 +76,13 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match self.kind {
-            OpenErrorKind::Setting => write!(f, "a setting of the queue in {path} makes no sense"),
-            OpenErrorKind::InUse => write!(f, "{path} is in use by another queue"),
-            OpenErrorKind::Foreign => write!(f, "{path} is not a file of a durable queue"),
+            OpenErrorKind::Setting => write!(f, "a setting for {path} makes no sense"),
+            OpenErrorKind::InUse => write!(f, "{path} is in use by another log or queue"),
+            OpenErrorKind::Foreign => write!(f, "{path} is not a file of a durable log"),
             OpenErrorKind::Newer => write!(f, "{path} was written by a newer version"),
+            OpenErrorKind::Older => write!(f, "{path} was written by an older version"),
             OpenErrorKind::Corrupt => write!(f, "{path} is damaged"),
+            OpenErrorKind::Closed => write!(f, "the log in {path} is closed"),
             OpenErrorKind::Io => write!(f, "{path} could not be read or written"),
         }
     }

@@ -1,34 +1,27 @@
-use std::{
-    fmt,
-    marker::PhantomData,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, path::Path, time::Duration};
 
-use events_core::{
-    AsyncSink, Close, Closing, Event, Sink, SinkError, Stats,
-    engine::{Account, clock, park::block_on},
-};
+use events_core::{AsyncSink, Close, Closing, Event, Sink, SinkError, Stats, engine::Mode};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    builder::{Builder, Single},
+    completion::Completion,
+    consumer::Consumer,
+    consumer_builder::Single,
     dead_letters::{DeadLetters, Which},
-    desk::{Command, Desk},
-    encoding::encode,
+    log::DurableLog,
     open_error::OpenError,
-    reply::Reply,
-    row::Row,
+    queue_builder::Builder,
     spool::Spool,
     stored::Stored,
-    waiting::answered,
 };
+
+/// The name by which a file knows the one consumer of a queue.
+pub(crate) const CONSUMER: &str = "queue";
 
 /// A queue on disk: a write is `Ok` once the event is committed to the file, and the backlog
 /// survives the process.
 ///
-/// A handle: clones share the queue, and it implements both [`Sink`] and [`AsyncSink`]. Writers
+/// It is a [`DurableLog`](crate::DurableLog) with one consumer, and ends with it. A handle: clones share the queue, and it implements both [`Sink`] and [`AsyncSink`]. Writers
 /// that come together share one commit. A worker, a thread or a future, delivers in order to the
 /// sink behind it, and goes on where it stood when the file is opened again: **at least once, in
 /// order**. A process that ends suddenly delivers the last events again; their
@@ -75,17 +68,9 @@ use crate::{
 /// assert_eq!(memory.events(), ["started"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct DurableQueue<E> {
-    handle: Arc<Handle>,
-    event: PhantomData<fn(&E)>,
-}
-
-/// What all handles share; neither worker nor committer holds it, so that the last handle's drop is
-/// seen.
-struct Handle {
-    account: Arc<Account<Row>>,
-    desk: Arc<Desk>,
-    path: PathBuf,
+pub struct DurableQueue<E: Event> {
+    log: DurableLog<E>,
+    consumer: Consumer<E>,
 }
 
 impl<E: Event + DeserializeOwned> DurableQueue<E> {
@@ -95,7 +80,7 @@ impl<E: Event + DeserializeOwned> DurableQueue<E> {
     /// The file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
     pub fn spawn(
         sink: impl Sink<Stored<E>> + 'static,
-        path: impl Into<PathBuf>,
+        path: impl AsRef<Path>,
     ) -> Result<Self, OpenError> {
         Self::builder(path).spawn(sink)
     }
@@ -109,7 +94,7 @@ impl<E: Event + DeserializeOwned> DurableQueue<E> {
     /// The file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
     pub fn pair(
         sink: impl AsyncSink<Stored<E>> + 'static,
-        path: impl Into<PathBuf>,
+        path: impl AsRef<Path>,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), OpenError> {
         Self::builder(path).pair(sink)
     }
@@ -122,29 +107,27 @@ impl<E: Event + DeserializeOwned> DurableQueue<E> {
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub fn spawn_tokio(
         sink: impl AsyncSink<Stored<E>> + 'static,
-        path: impl Into<PathBuf>,
+        path: impl AsRef<Path>,
     ) -> Result<Self, OpenError> {
         Self::builder(path).spawn_tokio(sink)
     }
 
     /// Durability, bounds, overflow policy, batches and name, for a queue in the file at `path`.
-    pub fn builder(path: impl Into<PathBuf>) -> Builder<E, Single> {
-        Builder::new(path.into())
+    pub fn builder(path: impl AsRef<Path>) -> Builder<E, Single> {
+        Builder::new(path.as_ref().to_owned())
     }
 }
 
-impl<E> DurableQueue<E> {
-    pub(crate) fn new(account: Arc<Account<Row>>, desk: Arc<Desk>, path: PathBuf) -> Self {
-        Self { handle: Arc::new(Handle { account, desk, path }), event: PhantomData }
+impl<E: Event> DurableQueue<E> {
+    pub(crate) const fn new(log: DurableLog<E>, consumer: Consumer<E>) -> Self {
+        Self { log, consumer }
     }
 
     /// A barrier: ends once every event accepted before is delivered, dropped or a dead letter,
     /// and that is on the disk. The queue stays open, and what the sink itself buffers is not
     /// waited for.
     pub fn flush(&self) -> Closing<'_> {
-        let slot = self.handle.desk.flush();
-        self.handle.account.feed().hurry();
-        Closing::new(answered(slot, &self.handle.account))
+        self.consumer.flush()
     }
 
     /// [`close`](Close::close), but at the end of `limit` the delivery stops: the sink is
@@ -157,34 +140,56 @@ impl<E> DurableQueue<E> {
     /// # Errors
     /// [`Undelivered`](events_core::ErrorKind::Undelivered), with the number of events kept.
     pub fn close_within(&self, limit: Duration) -> Closing<'_> {
-        let handle = &*self.handle;
-        handle.desk.close();
-        let deadline = clock::sleep(limit);
-        Closing::new(async move {
-            if let Some(outcome) = clock::before(handle.end(), deadline).await {
-                return outcome;
-            }
-            tracing::warn!(queue = handle.account.name(), "the close ran into its deadline");
-            handle.abort();
-            handle.end().await
-        })
+        self.log.close_within(limit)
     }
 
     /// What became of the events of this run, and of those it found in the file: they are
     /// accepted too, as are dead letters put back. After a close, what is pending is kept in the
     /// file for the next run.
     pub fn stats(&self) -> Stats {
-        self.handle.desk.stats()
+        let unwritten = self.log.stats().dropped;
+        let mut stats = self.consumer.stats();
+        stats.accepted += unwritten;
+        stats.dropped.overflow += unwritten;
+        stats
+    }
+
+    /// Delivers nothing more until [`resume`](Self::resume). What is in the sink's hands goes on.
+    /// A close ends it.
+    pub fn pause(&self) {
+        self.consumer.pause();
+    }
+
+    /// Delivers again after a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.consumer.resume();
+    }
+
+    /// Delivers nothing more until [`enable`](Self::enable), in later runs too: see
+    /// [`Consumer::disable`].
+    pub fn disable(&self) {
+        self.consumer.disable();
+    }
+
+    /// Delivers again after it was [disabled](Self::disable), by an operator or by
+    /// [`disable_after`](crate::Builder::disable_after).
+    pub fn enable(&self) {
+        self.consumer.enable();
+    }
+
+    /// Whether it delivers, is paused or disabled.
+    pub fn mode(&self) -> Mode {
+        self.consumer.mode()
     }
 
     /// The queue's name in traces, and that of its thread.
     pub fn name(&self) -> &str {
-        self.handle.account.name()
+        self.log.name()
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.handle.path
+        self.log.path()
     }
 
     /// A look inside the file.
@@ -192,7 +197,7 @@ impl<E> DurableQueue<E> {
     /// # Errors
     /// The file cannot be read.
     pub fn spool(&self) -> Result<Spool, OpenError> {
-        Spool::open(&self.handle.path)
+        self.log.spool()
     }
 
     /// The events that the sink refused for good, and those that do not decode, in the order they
@@ -201,10 +206,11 @@ impl<E> DurableQueue<E> {
     /// # Errors
     /// The file cannot be read.
     pub fn dead_letters(&self) -> Result<DeadLetters, OpenError> {
-        Ok(self.spool()?.dead_letters())
+        self.consumer.dead_letters()
     }
 
-    /// Puts dead letters back, behind all that waits, whatever the bounds of the queue: how many.
+    /// Puts dead letters back, to be delivered as soon as there is room, whatever the bounds of the
+    /// queue: how many.
     ///
     /// ```
     /// use events_core::{Close, Sink, SinkError, sink_fn};
@@ -224,81 +230,65 @@ impl<E> DurableQueue<E> {
     /// assert_eq!(dead.event::<String>()?, "signed up");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn replay(&self, which: Which) -> Reply {
-        Reply::new(self.handle.desk.command(|slot| Command::Replay(which, slot)))
+    pub fn replay(&self, which: Which) -> Completion {
+        self.consumer.replay(which)
     }
 
     /// Throws dead letters away: how many.
-    pub fn purge(&self, which: Which) -> Reply {
-        Reply::new(self.handle.desk.command(|slot| Command::Purge(which, slot)))
+    pub fn purge(&self, which: Which) -> Completion {
+        self.consumer.purge(which)
     }
-}
 
-impl<E: Serialize + DeserializeOwned> DurableQueue<E> {
-    async fn commit(&self, event: &E) -> Result<(), SinkError> {
-        let Handle { account, desk, .. } = &*self.handle;
-        desk.lock().check_open()?;
-        let text = encode(event)?;
-        if let Some(waiting) = desk.offer(text.into())? {
-            return waiting.committed(account).await;
-        }
-        tracing::warn!(queue = account.name(), "dropped the newest event: the queue is full");
-        Ok(())
+    /// The log that it is.
+    pub const fn log(&self) -> &DurableLog<E> {
+        &self.log
     }
 }
 
 impl<E: Event + Serialize + DeserializeOwned> Sink<E> for DurableQueue<E> {
     fn write(&self, event: &E) -> Result<(), SinkError> {
-        block_on(self.commit(event))
+        Sink::write(&self.log, event)
     }
 }
 
 impl<E: Event + Serialize + DeserializeOwned> AsyncSink<E> for DurableQueue<E> {
     fn write(&self, event: &E) -> impl Future<Output = Result<(), SinkError>> + Send {
-        self.commit(event)
+        AsyncSink::write(&self.log, event)
     }
 }
 
-impl<E> Close for DurableQueue<E> {
+/// The batch is committed as a whole or not at all.
+impl<E: Event + Serialize + DeserializeOwned> Sink<[E]> for DurableQueue<E> {
+    fn write(&self, events: &[E]) -> Result<(), SinkError> {
+        Sink::write(&self.log, events)
+    }
+}
+
+/// The batch is committed as a whole or not at all.
+impl<E: Event + Serialize + DeserializeOwned> AsyncSink<[E]> for DurableQueue<E> {
+    fn write(&self, events: &[E]) -> impl Future<Output = Result<(), SinkError>> + Send {
+        AsyncSink::write(&self.log, events)
+    }
+}
+
+impl<E: Event> Close for DurableQueue<E> {
     fn close(&self) -> Closing<'_> {
-        self.handle.desk.close();
-        Closing::new(self.handle.end())
+        self.log.close()
     }
 
     /// Stops the delivery; what the sink has not committed stays in the file for the next run.
     fn abort(&self) {
-        self.handle.abort();
+        self.log.abort();
     }
 }
 
-impl Handle {
-    fn abort(&self) {
-        self.desk.abort();
-        self.account.abort();
-    }
-
-    /// How the worker and then the committer ended.
-    async fn end(&self) -> Result<(), SinkError> {
-        match self.account.end().await {
-            Err(error) if !self.account.has_ended() => Err(error),
-            _ => self.desk.finished().await,
-        }
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.desk.close();
-    }
-}
-
-impl<E> Clone for DurableQueue<E> {
+impl<E: Event> Clone for DurableQueue<E> {
     fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle), event: PhantomData }
+        Self { log: self.log.clone(), consumer: self.consumer.clone() }
     }
 }
 
-impl<E> fmt::Debug for DurableQueue<E> {
+impl<E: Event> fmt::Debug for DurableQueue<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DurableQueue")
             .field("name", &self.name())

@@ -6,15 +6,15 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::{
     durability::Durability,
-    lock,
+    lock, migration,
     open_error::{OpenError, OpenErrorKind},
 };
 
 /// In the file's header, by which tools can tell it: the letters `EvDQ`.
 const APPLICATION_ID: i64 = 0x4576_4451;
-/// The version of the tables. A change of the tables is a new version with a migration from the
-/// one before.
-const VERSION: i64 = 1;
+/// The version of the tables. A change of the tables is a new version with a
+/// [migration](crate::migration) from the one before.
+const VERSION: i64 = 2;
 /// How long the write-ahead log gets before it is written into the file and begun anew. A commit
 /// that overwrites the log takes half as long as one that makes it longer, so a short log is fast
 /// sooner; one much shorter would be written into the file all the time.
@@ -22,29 +22,50 @@ const LOG_PAGES: i64 = 500;
 /// How long to wait for somebody who looks inside with a tool and has locked the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const TABLES: &str = "
-    CREATE TABLE spool (
-        id   TEXT NOT NULL,
-        last INTEGER NOT NULL
+pub(crate) const TABLES: &str = "
+    CREATE TABLE log (
+        last    INTEGER NOT NULL,
+        trimmed INTEGER NOT NULL
+    );
+    INSERT INTO log VALUES (0, 1);
+    CREATE TABLE openings (
+        first INTEGER PRIMARY KEY,
+        id    TEXT NOT NULL
     );
     CREATE TABLE events (
-        seq          INTEGER PRIMARY KEY,
-        id           INTEGER NOT NULL,
-        written      INTEGER NOT NULL,
-        attempts     INTEGER NOT NULL DEFAULT 0,
-        first_failed INTEGER,
-        event        TEXT NOT NULL
+        seq     INTEGER PRIMARY KEY,
+        written INTEGER NOT NULL,
+        event   TEXT NOT NULL
     );
-    CREATE TABLE dead (
-        id           INTEGER PRIMARY KEY,
-        written      INTEGER NOT NULL,
-        error        TEXT NOT NULL,
+    CREATE TABLE consumers (
+        consumer INTEGER PRIMARY KEY AUTOINCREMENT,
+        name     TEXT NOT NULL UNIQUE,
+        position INTEGER NOT NULL,
+        disabled INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE deliveries (
+        consumer     INTEGER NOT NULL,
+        seq          INTEGER NOT NULL,
+        state        INTEGER NOT NULL,
+        key          INTEGER,
         attempts     INTEGER NOT NULL,
-        first_failed INTEGER NOT NULL,
-        last_failed  INTEGER NOT NULL,
-        event        TEXT NOT NULL
-    );
-    INSERT INTO spool VALUES (lower(hex(randomblob(8))), 0);
+        due          INTEGER NOT NULL,
+        first_failed INTEGER,
+        last_failed  INTEGER,
+        error        TEXT,
+        PRIMARY KEY (consumer, seq)
+    ) WITHOUT ROWID;
+    CREATE INDEX deliveries_by_due ON deliveries (consumer, due, seq) WHERE state = 0;
+    CREATE INDEX deliveries_by_key ON deliveries (consumer, key, seq) WHERE state < 2;
+    CREATE INDEX deliveries_by_seq ON deliveries (seq);
+    CREATE TABLE attempts (
+        seq      INTEGER NOT NULL,
+        consumer INTEGER NOT NULL,
+        attempt  INTEGER NOT NULL,
+        at       INTEGER NOT NULL,
+        error    TEXT NOT NULL,
+        PRIMARY KEY (seq, consumer, attempt)
+    ) WITHOUT ROWID;
 ";
 
 /// Opens the file for its one writer, who holds the lock, and creates what is missing.
@@ -61,7 +82,7 @@ pub(crate) fn open(path: &Path, durability: Durability) -> Result<Connection, Op
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(sqlite)?;
     // Looked at before anything is written: the file may be somebody else's.
-    let new = !check(path, &connection)?;
+    let version = check(path, &connection)?;
     let synchronous = match durability {
         Durability::Full => "FULL",
         Durability::Normal => "NORMAL",
@@ -73,27 +94,34 @@ pub(crate) fn open(path: &Path, durability: Durability) -> Result<Connection, Op
         connection.pragma_update(None, "journal_size_limit", 16 << 20)
     };
     set(&connection).map_err(sqlite)?;
-    if new {
-        create(&mut connection).map_err(sqlite)?;
+    match version {
+        None => create(&mut connection).map_err(sqlite)?,
+        Some(VERSION) => {}
+        Some(_) => migrate(&mut connection).map_err(sqlite)?,
     }
     Ok(connection)
 }
 
-/// Opens the file to look inside, whether or not a queue has it open.
+/// Opens the file to read, whether or not a log has it open. A file of an older version is only
+/// read once it has been opened by a log.
 pub(crate) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
     let sqlite = |error| OpenError::sqlite(path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(sqlite)?;
-    if check(path, &connection)? {
-        Ok(connection)
-    } else {
-        Err(OpenError::new(OpenErrorKind::Foreign, path).with_source("the file is empty"))
+    let error = |kind, problem: &str| OpenError::new(kind, path).with_source(problem.to_owned());
+    match check(path, &connection)? {
+        Some(VERSION) => Ok(connection),
+        Some(_) => Err(error(
+            OpenErrorKind::Older,
+            "open it with a DurableLog or DurableQueue once, which brings it up to date",
+        )),
+        None => Err(error(OpenErrorKind::Foreign, "the file is empty")),
     }
 }
 
-/// Whether our tables are there; an error if something else is. False for an empty file.
-fn check(path: &Path, connection: &Connection) -> Result<bool, OpenError> {
+/// The version of our tables; an error if something else is there. `None` for an empty file.
+fn check(path: &Path, connection: &Connection) -> Result<Option<i64>, OpenError> {
     let number = |sql: &str| -> Result<i64, OpenError> {
         connection.query_row(sql, [], |row| row.get(0)).map_err(|e| OpenError::sqlite(path, e))
     };
@@ -102,7 +130,7 @@ fn check(path: &Path, connection: &Connection) -> Result<bool, OpenError> {
     let tables = number("SELECT count(*) FROM sqlite_master")?;
     if application == APPLICATION_ID {
         return match version {
-            VERSION => Ok(true),
+            1..=VERSION => Ok(Some(version)),
             newer if newer > VERSION => {
                 let problem = format!("its tables have version {newer}, known is {VERSION}");
                 Err(OpenError::new(OpenErrorKind::Newer, path).with_source(problem))
@@ -114,7 +142,7 @@ fn check(path: &Path, connection: &Connection) -> Result<bool, OpenError> {
         };
     }
     if application == 0 && version == 0 && tables == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     let problem = "it is the database of another application";
     Err(OpenError::new(OpenErrorKind::Foreign, path).with_source(problem))
@@ -125,6 +153,13 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    migration::from_version_1(&transaction)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }

@@ -2,27 +2,34 @@ use std::{
     collections::VecDeque,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde::de::DeserializeOwned;
 
 use crate::{
+    consumer_rows,
     dead_letters::{DeadLetters, Which},
+    dead_rows,
     durability::Durability,
     encoding,
     event_id::EventId,
+    history::History,
+    lock,
     open_error::OpenError,
+    openings::Openings,
     schema,
-    store::{Store, bytes_of, count_events, file_number, size},
+    store::{Store, count_from, page, size},
     stored::system_time,
 };
 
 /// How many events are read at a time.
-const PAGE: u64 = 100;
+const PAGE: usize = 100;
 
-/// A look inside the file of a durable queue, whether or not a queue has it open.
+/// A look inside the file of a [`DurableLog`](crate::DurableLog) or a
+/// [`DurableQueue`](crate::DurableQueue), whether or not one has it open.
 ///
 /// ```
 /// use events_core::{Discard, Sink};
@@ -33,26 +40,30 @@ const PAGE: u64 = 100;
 /// let queue = DurableQueue::<String>::spawn(Discard::new(), &path)?;
 /// queue.write(&"started".to_owned())?;
 /// queue.flush().wait()?;
-/// let stats = Spool::open(&path)?.stats()?;
+/// let spool = Spool::open(&path)?;
+/// let stats = spool.stats()?;
 /// assert_eq!((stats.pending, stats.dead), (0, 0));
+/// assert_eq!(spool.consumers()?[0].name, "queue");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Spool {
     connection: Connection,
     path: PathBuf,
-    file: u64,
+    openings: Arc<Openings>,
 }
 
-/// What is in the file of a durable queue.
+/// What is in the file of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SpoolStats {
-    /// Events that wait for their delivery.
+    /// How many events are kept, for whatever reason.
+    pub events: u64,
+    /// Deliveries that are left to be made: events that wait or are parked, for each consumer.
     pub pending: u64,
-    /// Dead letters.
+    /// Dead letters, of all consumers.
     pub dead: u64,
-    /// When the oldest event that waits was written.
+    /// When the oldest event that waits for a delivery was written.
     pub oldest: Option<SystemTime>,
     /// How many bytes of the file are in use.
     pub used_bytes: u64,
@@ -61,16 +72,37 @@ pub struct SpoolStats {
     pub file_bytes: u64,
 }
 
+/// Where a consumer stands, as its file knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerStats {
+    /// Its name; that of a [`DurableQueue`](crate::DurableQueue) is `queue`.
+    pub name: String,
+    /// The event that is the next in order.
+    pub position: u64,
+    /// How many events lie there and behind: its lag.
+    pub waiting: u64,
+    /// How many are parked, or wait behind one of their key that is.
+    pub parked: u64,
+    /// When the next of them is due.
+    pub next_due: Option<SystemTime>,
+    /// Dead letters.
+    pub dead: u64,
+    /// Whether it is disabled.
+    pub disabled: bool,
+}
+
 impl Spool {
     /// Opens the file to read.
     ///
     /// # Errors
     /// There is no such file, it holds something else, or it is damaged.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        let path = path.into();
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = std::path::absolute(&path).unwrap_or_else(|_| path.as_ref().to_owned());
         let connection = schema::open_to_read(&path)?;
-        let file = file_number(&path, &connection)?;
-        Ok(Self { connection, path, file })
+        let openings =
+            Openings::load(&connection).map_err(|error| OpenError::sqlite(&path, error))?;
+        Ok(Self { connection, path, openings: Arc::new(openings) })
     }
 
     /// The file.
@@ -83,60 +115,162 @@ impl Spool {
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn stats(&self) -> Result<SpoolStats, OpenError> {
-        let read = || -> rusqlite::Result<SpoolStats> {
-            // All figures are of one moment, whatever a queue does meanwhile.
-            let _moment = self.connection.unchecked_transaction()?;
+        self.read(|connection| {
             let number = |sql: &str| -> rusqlite::Result<Option<u64>> {
-                self.connection.query_row(sql, [], |row| row.get(0))
+                connection.query_row(sql, [], |row| row.get(0))
             };
-            let oldest = "SELECT (SELECT written FROM events ORDER BY seq LIMIT 1)";
-            let (used_bytes, file_bytes) = size(&self.connection)?;
+            let consumers = consumers(connection)?;
+            let pending = consumers.iter().map(|one| one.waiting + one.parked).sum();
+            let oldest = "SELECT min(written) FROM (
+                SELECT (SELECT written FROM events WHERE seq >= position ORDER BY seq LIMIT 1)
+                    AS written FROM consumers
+                UNION ALL SELECT min(e.written) FROM deliveries AS d
+                    JOIN events AS e ON e.seq = d.seq WHERE d.state < 2)";
+            let (used_bytes, file_bytes) = size(connection)?;
+            let trimmed = number("SELECT trimmed FROM log")?.unwrap_or(0);
+            let before = "SELECT count(DISTINCT seq) FROM deliveries
+                WHERE seq < (SELECT trimmed FROM log)";
             Ok(SpoolStats {
-                pending: count_events(&self.connection)?,
-                dead: number("SELECT count(*) FROM dead")?.unwrap_or(0),
+                events: count_from(connection, trimmed)? + number(before)?.unwrap_or(0),
+                pending,
+                dead: consumers.iter().map(|one| one.dead).sum(),
                 oldest: number(oldest)?.map(system_time),
                 used_bytes,
                 file_bytes,
             })
-        };
-        read().map_err(|error| OpenError::sqlite(&self.path, error))
+        })
     }
 
-    /// The events that wait, in the order of their delivery, without those that are delivered
-    /// before they are read.
+    /// The consumers that the file knows, in the order of their creation.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is damaged.
+    pub fn consumers(&self) -> Result<Vec<ConsumerStats>, OpenError> {
+        self.read(consumers)
+    }
+
+    /// Reads figures of one moment, whatever a log does meanwhile.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, OpenError> {
+        let moment = self.connection.unchecked_transaction();
+        moment
+            .and_then(|_moment| read(&self.connection))
+            .map_err(|error| OpenError::sqlite(&self.path, error))
+    }
+
+    /// The events that are kept, in the order of the log.
     pub fn events(self) -> Events {
-        Events { spool: self, after: 0, page: VecDeque::new() }
+        Events { spool: self, next: 0, page: VecDeque::new() }
     }
 
-    /// The dead letters, in the order they were written.
+    /// The dead letters of all consumers, in the order they were written.
     pub fn dead_letters(self) -> DeadLetters {
-        DeadLetters::new(self.connection, self.path, self.file)
+        DeadLetters::new(self.connection, self.path, self.openings, None)
     }
 
-    /// Puts dead letters back into a file that no queue has open, behind all that waits; how many.
-    /// A queue that is open does it [itself](crate::DurableQueue::replay).
-    ///
-    /// # Errors
-    /// A queue has the file open, or it cannot be written.
-    pub fn replay(path: impl AsRef<Path>, which: &Which) -> Result<u64, OpenError> {
-        let path = path.as_ref();
-        // A look first, which creates nothing.
-        Self::open(path)?;
-        let mut store = Store::open(path, Durability::Full)?;
-        store.replay(which).map_err(|error| OpenError::sqlite(path, error))
+    /// The dead letters of the consumer of this name, in the order they were written.
+    pub fn dead_letters_of(self, consumer: &str) -> DeadLetters {
+        let consumer = Some(consumer.to_owned());
+        DeadLetters::new(self.connection, self.path, self.openings, consumer)
     }
 
-    /// Throws away dead letters of a file that no queue has open; how many. A queue that is open
-    /// does it [itself](crate::DurableQueue::purge).
+    /// What became of the event with this id: `None` if it is no longer kept.
     ///
     /// # Errors
-    /// A queue has the file open, or it cannot be written.
-    pub fn purge(path: impl AsRef<Path>, which: &Which) -> Result<u64, OpenError> {
-        let path = path.as_ref();
-        Self::open(path)?;
-        let mut store = Store::open(path, Durability::Full)?;
-        store.purge(which).map_err(|error| OpenError::sqlite(path, error))
+    /// The file cannot be read, or is damaged.
+    pub fn history(&self, id: EventId) -> Result<Option<History>, OpenError> {
+        let Some(seq) = self.openings.seq(id) else { return Ok(None) };
+        self.read(|connection| History::load(connection, id, seq))
     }
+
+    /// Puts dead letters of all consumers, or of the one of this name, back in a file that no log has
+    /// open, to be delivered by the next run; how many. A log that is open does it
+    /// [itself](crate::Consumer::replay).
+    ///
+    /// # Errors
+    /// A log has the file open, or it cannot be written.
+    pub fn replay(
+        path: impl AsRef<Path>,
+        consumer: Option<&str>,
+        which: &Which,
+    ) -> Result<u64, OpenError> {
+        change(path.as_ref(), consumer, |store, number| {
+            dead_rows::replay(&store.connection, &store.openings, number, which)
+        })
+    }
+
+    /// Throws away dead letters of all consumers, or of the one of this name, of a file that no log
+    /// has open; how many. A log that is open does it [itself](crate::Consumer::purge).
+    ///
+    /// # Errors
+    /// A log has the file open, or it cannot be written.
+    pub fn purge(
+        path: impl AsRef<Path>,
+        consumer: Option<&str>,
+        which: &Which,
+    ) -> Result<u64, OpenError> {
+        change(path.as_ref(), consumer, |store, number| {
+            let count = dead_rows::purge(&store.connection, &store.openings, number, which)?;
+            dead_rows::sweep(&store.connection, store.trimmed)?;
+            Ok(count)
+        })
+    }
+}
+
+/// Does something for the consumer of this name, or for each, in a file that no log has open.
+fn change(
+    path: &Path,
+    consumer: Option<&str>,
+    change: impl Fn(&Store, i64) -> rusqlite::Result<u64>,
+) -> Result<u64, OpenError> {
+    // A look first, which creates nothing.
+    Spool::open(path)?;
+    let path = lock::resolve(path)?;
+    let store = Store::open(&path, Durability::Full)?;
+    let change_all = || {
+        let mut count = 0;
+        for number in consumer_rows::numbers(&store.connection, consumer)? {
+            count += change(&store, number)?;
+        }
+        Ok(count)
+    };
+    change_all().map_err(|error| OpenError::sqlite(&path, error))
+}
+
+fn consumers(connection: &Connection) -> rusqlite::Result<Vec<ConsumerStats>> {
+    let mut select = connection
+        .prepare("SELECT consumer, name, position, disabled FROM consumers ORDER BY consumer")?;
+    let found = select.query_map([], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    })?;
+    found
+        .map(|found| {
+            let (number, name, position, disabled): (i64, String, u64, bool) = found?;
+            let count = |states: &str| -> rusqlite::Result<u64> {
+                let sql =
+                    format!("SELECT count(*) FROM deliveries WHERE consumer = ?1 AND {states}");
+                connection.prepare_cached(&sql)?.query_row([number], |row| row.get(0))
+            };
+            let next_due: Option<u64> = connection
+                .prepare_cached(
+                    "SELECT due FROM deliveries WHERE consumer = ?1 AND state = 0
+                     ORDER BY due LIMIT 1",
+                )?
+                .query_row([number], |row| row.get(0))
+                .optional()?;
+            Ok(ConsumerStats {
+                name,
+                position,
+                waiting: count_from(connection, position)?,
+                parked: count("state < 2")?,
+                next_due: next_due.map(system_time),
+                dead: count("state = 2")?,
+                disabled,
+            })
+        })
+        .collect()
 }
 
 /// An event as it is stored. Its `Debug` does not show it.
@@ -144,7 +278,7 @@ impl Spool {
 pub struct Raw {
     id: EventId,
     written: u64,
-    event: Vec<u8>,
+    event: Arc<[u8]>,
 }
 
 impl Raw {
@@ -178,28 +312,25 @@ impl fmt::Debug for Raw {
     }
 }
 
-/// Iterates over the events that wait in a file, a page at a time.
+/// Iterates over the events that are kept in a file, a page at a time.
 ///
 /// At the end of what is there it says `None`; asked again later, it goes on with what was written
 /// since.
 #[derive(Debug)]
 pub struct Events {
     spool: Spool,
-    after: u64,
-    page: VecDeque<(u64, Raw)>,
+    next: u64,
+    page: VecDeque<Raw>,
 }
 
 impl Events {
-    fn next_page(&self) -> rusqlite::Result<VecDeque<(u64, Raw)>> {
-        let mut select = self.spool.connection.prepare_cached(
-            "SELECT seq, id, written, event FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        )?;
-        let page = select.query_map([self.after, PAGE], |row| {
-            let id = EventId::new(self.spool.file, row.get(1)?);
-            let event = bytes_of(row, 3)?.to_vec();
-            Ok((row.get(0)?, Raw { id, written: row.get(2)?, event }))
-        })?;
-        page.collect()
+    fn next_page(&self) -> rusqlite::Result<VecDeque<Raw>> {
+        // Each event is read on its own, without a limit in bytes.
+        let rows = page(&self.spool.connection, self.next, u64::MAX, PAGE, u64::MAX)?;
+        let raw = rows.into_iter().map(|row| {
+            Raw { id: self.spool.openings.id(row.seq), written: row.written, event: row.text }
+        });
+        Ok(raw.collect())
     }
 }
 
@@ -213,8 +344,8 @@ impl Iterator for Events {
                 Err(error) => return Some(Err(OpenError::sqlite(&self.spool.path, error))),
             }
         }
-        let (seq, event) = self.page.pop_front()?;
-        self.after = seq;
+        let event = self.page.pop_front()?;
+        self.next = event.id.number() + 1;
         Some(Ok(event))
     }
 }

@@ -1,135 +1,114 @@
-//! What is done to the tables, in SQL.
+//! What is done to the events in the file, in SQL.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow, params};
 
 use crate::{
-    dead_letters::Which,
+    consumer_rows::RawEvent,
     durability::Durability,
-    event_id::EventId,
-    lock::FileLock,
+    lock::{FileId, FileLock},
     open_error::{OpenError, OpenErrorKind},
-    row::Row,
+    openings::Openings,
     schema,
-    stored::now,
 };
 
 /// The file, open for its one writer.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) connection: Connection,
-    /// The random number of the file, the first half of every id.
-    pub(crate) file: u64,
-    /// The place in the order that the next event gets. It is the event's number too.
+    pub(crate) openings: Arc<Openings>,
+    /// The sequence number that the next event gets.
     pub(crate) next_seq: u64,
+    /// All before is deleted, but for events that have rows.
+    pub(crate) trimmed: u64,
+    /// Whether the file knows the number that this opening has drawn.
+    pub(crate) is_opening_saved: bool,
+    path: PathBuf,
+    file: FileId,
     _lock: FileLock,
 }
 
 impl Store {
+    /// The file at this path, [resolved](crate::lock::resolve).
     pub(crate) fn open(
         path: &Path,
         durability: Durability,
     ) -> std::result::Result<Self, OpenError> {
         let lock = FileLock::take(path)?;
         let connection = schema::open(path, durability)?;
-        let sqlite = |error| OpenError::sqlite(path, error);
-        let last: u64 = connection
-            .query_row(
-                "SELECT max(last, coalesce((SELECT max(seq) FROM events), 0)) FROM spool",
+        let read = || -> Result<(u64, u64, Openings)> {
+            let (last, trimmed): (u64, u64) = connection.query_row(
+                "SELECT max(last, coalesce((SELECT max(seq) FROM events), 0)), trimmed FROM log",
                 [],
-                |row| row.get(0),
-            )
-            .map_err(sqlite)?;
-        let file = file_number(path, &connection)?;
-        Ok(Self { connection, file, next_seq: last + 1, _lock: lock })
-    }
-
-    /// The next events in order, from `from` on: up to `most`, and no more than about `bytes` of
-    /// them, but at least one if there is one.
-    pub(crate) fn page(&self, from: u64, most: u64, bytes: u64) -> Result<Vec<Row>> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT seq, id, written, event FROM events WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
-        )?;
-        let mut found = select.query(params![from, most])?;
-        let mut rows = Vec::new();
-        let mut size = 0;
-        while let Some(row) = found.next()? {
-            let text: Arc<[u8]> = Arc::from(bytes_of(row, 3)?);
-            size += text.len() as u64;
-            let id = EventId::new(self.file, row.get(1)?);
-            rows.push(Row { seq: row.get(0)?, id, written: row.get(2)?, text });
-            if size >= bytes {
-                break;
-            }
-        }
-        Ok(rows)
-    }
-
-    /// Puts dead letters back, behind all that waits; how many.
-    pub(crate) fn replay(&mut self, which: &Which) -> Result<u64> {
-        let (file, first) = (self.file, self.next_seq);
-        let transaction = self.connection.transaction()?;
-        let mut count = 0;
-        let put_back = |condition: &str, next: u64, number: u64| {
-            let sql = format!(
-                "INSERT INTO events (seq, id, written, attempts, first_failed, event)
-                 SELECT ?1 + row_number() OVER (ORDER BY id) - 1, id, written, attempts,
-                        first_failed, event
-                 FROM dead WHERE {condition} ORDER BY id"
-            );
-            transaction.execute(&sql, params![next, number])
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let next = (last + 1).max(trimmed);
+            Ok((next, trimmed, Openings::begin(&connection, next)?))
         };
-        match which {
-            Which::All => {
-                count += put_back("?2 = ?2", first, 0)? as u64;
-                transaction.execute("DELETE FROM dead", [])?;
-            }
-            Which::Ids(ids) => {
-                for number in numbers(ids, file) {
-                    count += put_back("id = ?2", first + count, number)? as u64;
-                    transaction.execute("DELETE FROM dead WHERE id = ?1", [number])?;
-                }
-            }
-        }
-        transaction.commit()?;
-        self.next_seq += count;
-        Ok(count)
+        let (next_seq, trimmed, openings) =
+            read().map_err(|error| OpenError::sqlite(path, error))?;
+        let openings = Arc::new(openings);
+        let file = FileId::of(path)
+            .map_err(|error| OpenError::new(OpenErrorKind::Io, path).with_source(error))?;
+        let is_opening_saved = false;
+        let (path, _lock) = (path.to_owned(), lock);
+        Ok(Self { connection, openings, next_seq, trimmed, is_opening_saved, path, file, _lock })
     }
 
-    /// Throws dead letters away; how many.
-    pub(crate) fn purge(&mut self, which: &Which) -> Result<u64> {
-        let file = self.file;
-        let transaction = self.connection.transaction()?;
-        let mut count = 0;
-        match which {
-            Which::All => count += transaction.execute("DELETE FROM dead", [])?,
-            Which::Ids(ids) => {
-                for number in numbers(ids, file) {
-                    count += transaction.execute("DELETE FROM dead WHERE id = ?1", [number])?;
-                }
+    /// Whether the file is still where it was.
+    ///
+    /// # Errors
+    /// It was deleted, or another one is there.
+    pub(crate) fn check_file(&self) -> std::result::Result<(), &'static str> {
+        match FileId::of(&self.path) {
+            Ok(file) if file == self.file => Ok(()),
+            Ok(_) => Err("the file was replaced by another one while it was open"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err("the file was deleted while it was open")
             }
+            // Whatever it is, it says nothing about the file that is open.
+            Err(_) => Ok(()),
         }
-        transaction.commit()?;
-        Ok(count as u64)
     }
 }
 
-/// The numbers of the ids that are of this file.
-fn numbers(ids: &[EventId], file: u64) -> impl Iterator<Item = u64> {
-    ids.iter().filter(move |id| id.file() == file).map(|id| id.number())
-}
-
-/// The random number that was given to the file.
-pub(crate) fn file_number(
-    path: &Path,
+/// The next events in order, from `from` up to `end`: up to `most`, and no more than about `bytes`
+/// of them, but at least one if there is one.
+pub(crate) fn page(
     connection: &Connection,
-) -> std::result::Result<u64, OpenError> {
-    let text: String = connection
-        .query_row("SELECT id FROM spool", [], |row| row.get(0))
-        .map_err(|error| OpenError::sqlite(path, error))?;
-    u64::from_str_radix(&text, 16)
-        .map_err(|error| OpenError::new(OpenErrorKind::Corrupt, path).with_source(error))
+    from: u64,
+    end: u64,
+    most: usize,
+    bytes: u64,
+) -> Result<Vec<RawEvent>> {
+    let mut select = connection.prepare_cached(
+        "SELECT seq, written, event FROM events WHERE seq >= ?1 AND seq < ?2 ORDER BY seq LIMIT ?3",
+    )?;
+    let end = end.min(i64::MAX as u64);
+    let mut found = select.query(params![from, end, most])?;
+    let mut events = Vec::new();
+    let mut size = 0;
+    while let Some(row) = found.next()? {
+        let text: Arc<[u8]> = Arc::from(bytes_of(row, 2)?);
+        size += text.len() as u64;
+        let (seq, written) = (row.get(0)?, row.get(1)?);
+        events.push(RawEvent { seq, written, attempts: 0, key: None, text });
+        if size >= bytes {
+            break;
+        }
+    }
+    Ok(events)
+}
+
+/// The place of the first event there is.
+pub(crate) fn oldest(connection: &Connection) -> Result<Option<u64>> {
+    connection.query_row("SELECT min(seq) FROM events", [], |row| row.get(0))
 }
 
 /// What the text or blob in a column holds, whichever it is.
@@ -145,36 +124,52 @@ pub(crate) fn insert<'a>(
     texts: impl Iterator<Item = &'a str>,
 ) -> Result<()> {
     let mut insert = connection
-        .prepare_cached("INSERT INTO events (seq, id, written, event) VALUES (?1, ?1, ?2, ?3)")?;
+        .prepare_cached("INSERT INTO events (seq, written, event) VALUES (?1, ?2, ?3)")?;
     for (seq, text) in (first..).zip(texts) {
         insert.execute(params![seq, written, text])?;
     }
     Ok(())
 }
 
-/// Deletes the events in this range of the order; how many there were.
+/// Deletes the events in this range of the order, but for those that have rows.
 pub(crate) fn delete(connection: &Connection, seqs: &Range<u64>) -> Result<u64> {
-    let mut delete =
-        connection.prepare_cached("DELETE FROM events WHERE seq >= ?1 AND seq < ?2")?;
-    Ok(delete.execute(params![seqs.start, seqs.end])? as u64)
+    if seqs.is_empty() {
+        return Ok(0);
+    }
+    let has_rows = exists(connection, "SELECT EXISTS (SELECT 1 FROM deliveries)")?;
+    let unless = if has_rows {
+        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.seq = events.seq)"
+    } else {
+        ""
+    };
+    let sql = format!("DELETE FROM events WHERE seq >= ?1 AND seq < ?2{unless}");
+    let count = connection.prepare_cached(&sql)?.execute(params![seqs.start, seqs.end])?;
+    if exists(connection, "SELECT EXISTS (SELECT 1 FROM attempts)")? {
+        let sql = "DELETE FROM attempts WHERE seq >= ?1 AND seq < ?2
+                 AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = attempts.seq)";
+        connection.prepare_cached(sql)?.execute(params![seqs.start, seqs.end])?;
+    }
+    Ok(count as u64)
 }
 
-/// Moves an event to the dead letters.
-pub(crate) fn bury(connection: &Connection, seq: u64, error: &str) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO dead (id, written, error, attempts, first_failed, last_failed, event)
-             SELECT id, written, ?2, attempts + 1, coalesce(first_failed, ?3), ?3, event
-             FROM events WHERE seq = ?1",
-        )?
-        .execute(params![seq, error, now()])?;
-    delete(connection, &(seq..seq + 1))?;
+fn exists(connection: &Connection, sql: &str) -> Result<bool> {
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+}
+
+/// Remembers up to where events were deleted.
+pub(crate) fn set_trimmed(connection: &Connection, trimmed: u64) -> Result<()> {
+    connection.prepare_cached("UPDATE log SET trimmed = ?1")?.execute([trimmed])?;
     Ok(())
 }
 
-/// Remembers the last number given out, for when no event is left to tell it.
+/// Remembers the last number given out, where no event is left to tell it.
 pub(crate) fn remember_last(connection: &Connection, last: u64) -> Result<()> {
-    connection.prepare_cached("UPDATE spool SET last = ?1")?.execute([last])?;
+    let newest: Option<u64> = connection
+        .prepare_cached("SELECT max(seq) FROM events")?
+        .query_row([], |row| row.get(0))?;
+    if newest.is_none_or(|newest| newest < last) {
+        connection.prepare_cached("UPDATE log SET last = ?1")?.execute([last])?;
+    }
     Ok(())
 }
 
@@ -182,8 +177,15 @@ pub(crate) fn remember_last(connection: &Connection, last: u64) -> Result<()> {
 pub(crate) fn nth_after(connection: &Connection, from: u64, skip: u64) -> Result<Option<u64>> {
     connection
         .prepare_cached("SELECT seq FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1 OFFSET ?2")?
-        .query_row(params![from, skip], |row| row.get(0))
+        .query_row(params![from, skip.min(i64::MAX as u64)], |row| row.get(0))
         .optional()
+}
+
+/// How many events lie in this range of the order.
+pub(crate) fn count_in(connection: &Connection, seqs: &Range<u64>) -> Result<u64> {
+    connection
+        .prepare_cached("SELECT count(*) FROM events WHERE seq >= ?1 AND seq < ?2")?
+        .query_row(params![seqs.start, seqs.end.min(i64::MAX as u64)], |row| row.get(0))
 }
 
 /// How many bytes of the file are in use, without those that wait to be used again, and how many
@@ -205,16 +207,17 @@ pub(crate) fn shrink(connection: &Connection) -> Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
-/// How many events wait, without counting millions of them: they lie side by side, but for a gap
-/// that a dropped event may have left near the front.
-pub(crate) fn count_events(connection: &Connection) -> Result<u64> {
+/// How many events lie at `from` and behind, without counting millions of them: they lie side by
+/// side, but for a gap that a dropped event may have left near the front.
+pub(crate) fn count_from(connection: &Connection, from: u64) -> Result<u64> {
     const NEAR: u64 = 1_000;
     let (near, end): (u64, Option<u64>) = connection.query_row(
-        "SELECT count(*), max(seq) FROM (SELECT seq FROM events ORDER BY seq LIMIT ?1)",
-        [NEAR],
+        "SELECT count(*), max(seq)
+         FROM (SELECT seq FROM events WHERE seq >= ?1 ORDER BY seq LIMIT ?2)",
+        [from, NEAR],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     let last: Option<u64> =
         connection.query_row("SELECT max(seq) FROM events", [], |row| row.get(0))?;
-    Ok(near + last.unwrap_or(0) - end.unwrap_or(0))
+    Ok(near + end.map_or(0, |end| last.unwrap_or(end) - end))
 }

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     ops::Deref,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -8,24 +9,36 @@ use serde::{Serialize, Serializer};
 
 use crate::event_id::EventId;
 
-/// An event that comes from the disk, with its [id](EventId): what the sink behind a
-/// [`DurableQueue`](crate::DurableQueue) is given.
+/// An event that comes from the disk, with its [id](EventId): what the sink of a consumer is given.
 ///
 /// It dereferences to the event and serialises as the event alone, so most sinks take it as they
-/// stand; [`Plain`](crate::Plain) wraps one that wants the bare event.
+/// stand; [`Plain`](crate::Plain) wraps one that wants the bare event. Clones share the event.
 ///
 /// Its `Debug` does not show the event.
-#[derive(Clone)]
 pub struct Stored<E> {
+    /// Its place in the order of the log.
+    pub(crate) seq: u64,
     id: EventId,
     /// In milliseconds since the epoch.
-    written: u64,
-    event: E,
+    pub(crate) written: u64,
+    /// How often it was delivered to this consumer in vain.
+    pub(crate) attempts: u32,
+    /// Whether it comes from a row of its own, and not in the order of the log.
+    pub(crate) has_row: bool,
+    event: Arc<E>,
 }
 
 impl<E> Stored<E> {
-    pub(crate) const fn new(id: EventId, written: u64, event: E) -> Self {
-        Self { id, written, event }
+    /// An event that comes in the order of the log.
+    pub(crate) const fn new(seq: u64, id: EventId, written: u64, event: Arc<E>) -> Self {
+        Self { seq, id, written, attempts: 0, has_row: false, event }
+    }
+
+    /// An event that was set aside after so many attempts.
+    pub(crate) const fn with_row(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self.has_row = true;
+        self
     }
 
     /// The event's name, the same in every delivery.
@@ -38,14 +51,30 @@ impl<E> Stored<E> {
         system_time(self.written)
     }
 
+    /// How often it was delivered to this consumer before, in vain, in earlier runs too: attempts
+    /// that [`redeliver`](crate::ConsumerBuilder::redeliver) counts, and those that made it a dead
+    /// letter.
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// The event.
-    pub const fn event(&self) -> &E {
+    pub fn event(&self) -> &E {
         &self.event
     }
 
-    /// The event, without its id.
-    pub fn into_event(self) -> E {
-        self.event
+    /// The event, without its id. It is cloned if others share it.
+    pub fn into_event(self) -> E
+    where
+        E: Clone,
+    {
+        Arc::unwrap_or_clone(self.event)
+    }
+}
+
+impl<E> Clone for Stored<E> {
+    fn clone(&self) -> Self {
+        Self { event: Arc::clone(&self.event), ..*self }
     }
 }
 
@@ -71,8 +100,13 @@ impl<E> fmt::Debug for Stored<E> {
 
 /// Now, as it is stored: in milliseconds since the epoch.
 pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
+    millis(SystemTime::now())
+}
+
+/// A time as it is stored; one before the epoch is the epoch.
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis().min(i64::MAX as u128) as u64)
 }
 
 pub(crate) fn system_time(millis: u64) -> SystemTime {

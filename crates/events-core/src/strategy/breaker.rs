@@ -79,6 +79,19 @@ impl Breaker {
 }
 
 impl Breaker {
+    /// Whether it leaves the destination alone, or is finding out how it is.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use events_core::Breaker;
+    ///
+    /// assert!(!Breaker::new(5, Duration::from_secs(1))?.is_open());
+    /// # Ok::<(), events_core::ConfigError>(())
+    /// ```
+    pub fn is_open(&self) -> bool {
+        self.circuit.is_open()
+    }
+
     /// What is under it, for one who asks under a lock of its own: it tells nobody.
     #[cfg(feature = "engine")]
     pub(crate) const fn circuit(&self) -> &Circuit<Steady> {

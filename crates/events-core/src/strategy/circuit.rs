@@ -154,7 +154,6 @@ impl<P: Pace> Circuit<P> {
     }
 
     /// Whether it is open, or waits for its probe.
-    #[cfg(feature = "engine")]
     pub(crate) fn is_open(&self) -> bool {
         self.troubled.load(Ordering::Acquire) && self.state.lock().open.is_some()
     }

@@ -31,7 +31,7 @@ fn the_second_queue_in_a_file_is_refused_and_the_first_goes_on() {
     let first = queue(&place, kept.clone());
     let error = DurableQueue::<u64>::spawn(Kept::default(), &place.path).unwrap_err();
     assert_eq!(error.kind(), OpenErrorKind::InUse);
-    let error = Spool::replay(&place.path, &events_durable::Which::All).unwrap_err();
+    let error = Spool::replay(&place.path, None, &events_durable::Which::All).unwrap_err();
     assert_eq!(error.kind(), OpenErrorKind::InUse);
     first.write(&1).unwrap();
     first.close().wait().unwrap();
@@ -58,7 +58,7 @@ fn a_file_of_somebody_else_is_refused_and_left_alone() {
 fn a_schema_from_the_future_is_refused() {
     let place = place();
     queue(&place, Kept::default()).close().wait().unwrap();
-    place.tamper("PRAGMA user_version = 2");
+    place.tamper("PRAGMA user_version = 3");
     assert_eq!(refused(&place), [OpenErrorKind::Newer; 2]);
 }
 

@@ -95,7 +95,7 @@ fn what_comes_back_is_not_refused() {
         }
     }
     for text in ["0.11230303667187247", "[]", "{}", "\"\\u0000\"", "-0.0", "1e308", "null"] {
-        queue.write(&serde_json::from_str(text).unwrap()).unwrap();
+        queue.write(&serde_json::from_str::<serde_json::Value>(text).unwrap()).unwrap();
     }
     queue.close().wait().unwrap();
 }
