@@ -203,7 +203,7 @@ impl<E: Event> Committer<E> {
 
     /// What `consumer` had changed is on the disk.
     fn saved(&self, store: &Store, consumer: &Arc<ConsumerState<E>>, snapshot: Snapshot) {
-        let first_row = if consumer.lock().has_set_aside() {
+        let first_row = if snapshot.has_set_aside {
             // What cannot be read is asked for again with the next change.
             consumer_rows::first_set_aside(&store.connection, consumer.number).unwrap_or(0)
         } else {
@@ -245,7 +245,7 @@ impl<E: Event> Committer<E> {
         consumer: &ConsumerState<E>,
         result: Result<(), SinkError>,
     ) -> Option<SinkError> {
-        let kept = consumer.lock().pending();
+        let kept = consumer.lock().kept();
         let mut errors = Vec::new();
         if kept > 0 {
             let path = self.log.path.display();

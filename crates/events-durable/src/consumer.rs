@@ -1,7 +1,7 @@
 use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use events_core::{
-    Close, Closing, Event, SinkError, Stats,
+    Close, Closing, ErrorKind, Event, SinkError, Stats,
     engine::{Account, Mode, clock, tell},
 };
 
@@ -244,10 +244,14 @@ impl<E: Event> Consumer<E> {
     /// Ends it without delivering what is left, and has the file forget it: the log keeps nothing
     /// for it any more.
     pub fn delete(&self) -> Closing<'_> {
+        self.state.lock().forget();
         self.log.abort_one(&self.state);
         Closing::new(async {
-            // What is left is to be forgotten.
-            let _kept = self.ended().await;
+            if let Err(error) = self.ended().await
+                && error.kind() == ErrorKind::WouldDeadlock
+            {
+                return Err(error);
+            }
             let name = Arc::clone(&self.state.name);
             let deleted = self.command(move |store| {
                 let deleted = consumer_rows::delete(&store.connection, &name)?;

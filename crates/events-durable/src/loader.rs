@@ -132,10 +132,8 @@ impl<E: Event + DeserializeOwned> Loader<E> {
             Take::More
         })?;
         // If it is not on the disk yet, the next commit brings it.
-        if let Some(raw) = found
-            && self.load_row(consumer, raw, saves)
-        {
-            consumer.lock().unblocked(key);
+        if let Some(raw) = found {
+            self.load_row(consumer, raw, saves, Some(key));
         }
         Ok(())
     }
@@ -157,7 +155,7 @@ impl<E: Event + DeserializeOwned> Loader<E> {
             Take::More
         })?;
         for raw in found {
-            self.load_row(consumer, raw, saves);
+            self.load_row(consumer, raw, saves, None);
         }
         let mut locked = consumer.lock();
         locked.set_next_due(next, saves);
@@ -165,15 +163,24 @@ impl<E: Event + DeserializeOwned> Loader<E> {
         Ok(if locked.is_current(saves) { Progress::Enough } else { Progress::More })
     }
 
-    /// False if what was read is out of date.
-    fn load_row(&self, consumer: &Arc<ConsumerState<E>>, raw: RawEvent, saves: u64) -> bool {
+    /// Loads an event that was read, unless that is out of date. It is the next of a key, if it is
+    /// `next_of` one.
+    fn load_row(
+        &self,
+        consumer: &Arc<ConsumerState<E>>,
+        raw: RawEvent,
+        saves: u64,
+        next_of: Option<u64>,
+    ) {
         let RawEvent { seq, written, attempts, key, text } = raw;
         let event = decode::<E>(&text);
         let mut locked = consumer.lock();
         if !locked.may_load_row(seq, saves) {
-            return false;
+            return;
         }
         locked.load_row(seq, text.len() as u32, written);
+        // Before it can be delivered, and ask for the one after it.
+        next_of.into_iter().for_each(|key| locked.unblocked(key));
         drop(locked);
         match event {
             Ok(event) => {
@@ -183,7 +190,6 @@ impl<E: Event + DeserializeOwned> Loader<E> {
             }
             Err(error) => self.bury(consumer, seq, attempts, key, &error),
         }
-        true
     }
 
     fn load_in_order(

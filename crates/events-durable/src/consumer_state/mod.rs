@@ -81,6 +81,8 @@ pub(crate) struct Locked {
     /// Since when, in milliseconds since the epoch, all attempts have failed.
     failing_since: Option<Instant>,
     aborted: bool,
+    /// The file is to forget it.
+    is_forgotten: bool,
     /// The file cannot be read any more.
     stopped: bool,
     /// It ends once all before this sequence number is settled.
@@ -132,6 +134,7 @@ impl<E> ConsumerState<E> {
             mode,
             failing_since: None,
             aborted: false,
+            is_forgotten: false,
             stopped: false,
             closing_at: None,
             ended: None,
@@ -173,6 +176,11 @@ impl Locked {
     /// Events that are not settled.
     pub(crate) const fn pending(&self) -> u64 {
         self.accepted - self.delivered - self.failed - self.overflow
+    }
+
+    /// How many of these stay in the file for the next run, once this one has ended.
+    pub(crate) const fn kept(&self) -> u64 {
+        if self.is_forgotten { 0 } else { self.pending() }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -227,6 +235,11 @@ impl Locked {
         self.aborted = true;
         self.stopped = true;
         self.closing_at.get_or_insert(self.head);
+    }
+
+    /// What it has not delivered is nobody's any more.
+    pub(crate) const fn forget(&mut self) {
+        self.is_forgotten = true;
     }
 
     /// Loads nothing more: what is on the disk cannot be read.

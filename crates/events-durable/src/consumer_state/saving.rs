@@ -17,8 +17,10 @@ pub(crate) struct Snapshot {
     pub(crate) changes: Arc<Changes>,
     /// How it ended, if it has: this is its last.
     pub(crate) ended: Option<Result<(), SinkError>>,
-    /// Before this sequence number all is settled, but for events that are set aside.
+    /// Before this sequence number all is settled, but for events that are set aside, if there are
+    /// any: the disk knows which.
     pub(crate) settled: u64,
+    pub(crate) has_set_aside: bool,
 }
 
 impl Locked {
@@ -42,6 +44,7 @@ impl Locked {
             changes: Arc::default(),
             ended: self.ended.clone(),
             settled: self.loaded_settled(),
+            has_set_aside: self.set_aside > 0,
         };
         let changes = Arc::new(std::mem::take(&mut self.changes));
         self.saving = Some(Arc::clone(&changes));
@@ -99,10 +102,5 @@ impl Locked {
     /// Those who wait for a flush, at the end.
     pub(crate) fn take_flushes(&mut self) -> Vec<Arc<Promise>> {
         self.flushes.drain(..).map(|(_, promise)| promise).collect()
-    }
-
-    /// Whether events are set aside of which the disk alone knows which.
-    pub(crate) const fn has_set_aside(&self) -> bool {
-        self.set_aside > 0
     }
 }

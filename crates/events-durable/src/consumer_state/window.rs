@@ -11,7 +11,6 @@ pub(crate) struct Window {
     bytes: u64,
     /// How many events it holds at most.
     limit: usize,
-    rows: usize,
     in_flight: usize,
 }
 
@@ -30,12 +29,11 @@ pub(crate) struct Loaded {
 
 impl Window {
     pub(crate) const fn new(limit: usize) -> Self {
-        Self { events: VecDeque::new(), bytes: 0, limit, rows: 0, in_flight: 0 }
+        Self { events: VecDeque::new(), bytes: 0, limit, in_flight: 0 }
     }
 
     pub(crate) fn insert(&mut self, loaded: Loaded) {
         self.bytes += u64::from(loaded.bytes);
-        self.rows += usize::from(loaded.has_row);
         let at = match self.events.back() {
             Some(last) if last.seq > loaded.seq => {
                 self.events.partition_point(|other| other.seq < loaded.seq)
@@ -57,7 +55,6 @@ impl Window {
 
     fn forget(&mut self, loaded: &Loaded) {
         self.bytes -= u64::from(loaded.bytes);
-        self.rows -= usize::from(loaded.has_row);
         self.in_flight -= usize::from(loaded.in_flight);
     }
 
@@ -117,7 +114,6 @@ impl Window {
                 given.push(loaded.seq);
             }
         }
-        self.rows += given.len();
         given
     }
 
@@ -125,17 +121,8 @@ impl Window {
         self.events.front()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.events.len()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty()
-    }
-
-    /// How many have rows of their own.
-    pub(crate) const fn rows(&self) -> usize {
-        self.rows
     }
 
     pub(crate) const fn in_flight(&self) -> usize {

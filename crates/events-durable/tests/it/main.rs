@@ -3,9 +3,14 @@
 mod bad_days;
 mod bounds;
 mod conformance;
+mod consumers;
 mod dead_letters;
 mod delivery;
+mod files;
 mod kill;
+mod kill_log;
+mod migration;
+mod redelivery;
 mod retry;
 mod round_trip;
 mod shapes;
