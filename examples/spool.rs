@@ -1,8 +1,9 @@
-//! Looks into the file of a durable queue, and acts on its dead letters.
+//! Looks into the file of a durable log or queue, and acts on its dead letters.
 //!
-//!     cargo run --release --example spool -- FILE [stats | list | dead | replay | purge | tail]
+//!     cargo run --release --example spool -- FILE \
+//!         [stats | consumers | list | history | dead | replay | purge | tail]
 //!
-//! Looking works while a queue has the file open; `replay` and `purge` need it closed. Without
+//! Looking works while a log has the file open; `replay` and `purge` need it closed. Without
 //! arguments it makes a small file of its own and shows each command on it.
 
 use std::{
@@ -13,13 +14,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use events_core::{Close, Sink, SinkError, sink_fn};
 use events_durable::{DurableQueue, EventId, Spool, Stored, Which};
 
 #[derive(Parser)]
-#[command(about = "Looks into the file of a durable queue, and acts on its dead letters")]
+#[command(about = "Looks into the file of a durable log or queue, and acts on its dead letters")]
 struct Arguments {
     /// The file; without one, each command is shown on a small file that is made for it.
     file: Option<PathBuf>,
@@ -31,24 +32,36 @@ struct Arguments {
 enum Action {
     /// How much there is in the file: the default.
     Stats,
-    /// The events that wait, oldest first.
+    /// Who reads it, and where each stands.
+    Consumers,
+    /// The events that are kept, oldest first.
     List {
         /// So many at most.
         #[arg(long, default_value_t = 100)]
         most: usize,
     },
+    /// What became of an event.
+    History { id: EventId },
     /// The dead letters, with their errors.
     Dead,
     /// Puts dead letters back, to be delivered again: these, or all.
-    Replay { ids: Vec<EventId> },
+    Replay {
+        ids: Vec<EventId>,
+        /// Those of this consumer alone.
+        #[arg(long)]
+        consumer: Option<String>,
+    },
     /// Throws dead letters away: these, or all.
     Purge {
         ids: Vec<EventId>,
+        /// Those of this consumer alone.
+        #[arg(long)]
+        consumer: Option<String>,
         /// Needed to throw all of them away.
         #[arg(long)]
         all: bool,
     },
-    /// The events that wait, then those that come, until interrupted.
+    /// The events that are kept, then those that come, until interrupted.
     Tail {
         /// Ends after so many.
         #[arg(long)]
@@ -78,6 +91,7 @@ fn run(file: &Path, action: Action) -> Result<()> {
     match action {
         Action::Stats => {
             let stats = Spool::open(file)?.stats()?;
+            writeln!(out, "events   {}", stats.events)?;
             writeln!(out, "pending  {}", stats.pending)?;
             writeln!(out, "dead     {}", stats.dead)?;
             if let Some(oldest) = stats.oldest {
@@ -86,10 +100,32 @@ fn run(file: &Path, action: Action) -> Result<()> {
             let kib = |bytes: u64| bytes.div_ceil(1024);
             writeln!(out, "in use   {} of {} KiB", kib(stats.used_bytes), kib(stats.file_bytes))?;
         }
+        Action::Consumers => {
+            for one in Spool::open(file)?.consumers()? {
+                let disabled = if one.disabled { ", disabled" } else { "" };
+                writeln!(
+                    out,
+                    "{}: {} wait from {} on, {} parked, {} dead{disabled}",
+                    one.name, one.waiting, one.position, one.parked, one.dead
+                )?;
+            }
+        }
         Action::List { most } => {
             for event in Spool::open(file)?.events().take(most) {
                 let event = event?;
                 print(&mut out, event.id(), event.raw())?;
+            }
+        }
+        Action::History { id } => {
+            let history = Spool::open(file)?.history(id)?;
+            let history = history.with_context(|| format!("{id} is not kept in this file"))?;
+            writeln!(out, "written {} ago", ago(history.written))?;
+            for standing in history.consumers {
+                writeln!(out, "{}: {:?}", standing.consumer, standing.state)?;
+                for attempt in standing.attempts {
+                    let (number, at) = (attempt.number, ago(attempt.at));
+                    writeln!(out, "    attempt {number}, {at} ago: {}", attempt.error)?;
+                }
             }
         }
         Action::Dead => {
@@ -97,16 +133,18 @@ fn run(file: &Path, action: Action) -> Result<()> {
                 let dead = dead?;
                 print(&mut out, dead.id(), dead.raw())?;
                 let (attempts, last) = (dead.attempts(), ago(dead.last_failed()));
-                writeln!(out, "    {} (attempts: {attempts}, the last {last} ago)", dead.error())?;
+                let (who, why) = (dead.consumer(), dead.error());
+                writeln!(out, "    {who}: {why} (attempts: {attempts}, the last {last} ago)")?;
             }
         }
-        Action::Replay { ids } => {
-            let count = Spool::replay(file, &which(ids))?;
-            writeln!(out, "put back {count}, to be delivered when the queue is opened next")?;
+        Action::Replay { ids, consumer } => {
+            let count = Spool::replay(file, consumer.as_deref(), &which(ids))?;
+            writeln!(out, "put back {count}, to be delivered when the log is opened next")?;
         }
-        Action::Purge { ids, all } => {
+        Action::Purge { ids, consumer, all } => {
             anyhow::ensure!(all || !ids.is_empty(), "say which ids to purge, or --all");
-            writeln!(out, "threw away {}", Spool::purge(file, &which(ids))?)?;
+            let count = Spool::purge(file, consumer.as_deref(), &which(ids))?;
+            writeln!(out, "threw away {count}")?;
         }
         Action::Tail { count } => {
             let mut events = Spool::open(file)?.events();
@@ -171,10 +209,12 @@ fn demonstrate() -> Result<()> {
     let first = Spool::open(&file)?.dead_letters().next().expect("order 1 is dead")?.id();
     for (command, action) in [
         ("stats", Action::Stats),
+        ("consumers", Action::Consumers),
         ("list", Action::List { most: 100 }),
+        ("history ID", Action::History { id: first }),
         ("dead", Action::Dead),
-        ("replay ID", Action::Replay { ids: vec![first] }),
-        ("purge --all", Action::Purge { ids: Vec::new(), all: true }),
+        ("replay ID", Action::Replay { ids: vec![first], consumer: None }),
+        ("purge --all", Action::Purge { ids: Vec::new(), consumer: None, all: true }),
         ("tail --count 2", Action::Tail { count: Some(2) }),
         ("stats", Action::Stats),
     ] {

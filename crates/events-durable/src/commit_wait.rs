@@ -12,7 +12,10 @@ use events_core::{
     },
 };
 
-use crate::{commit_queue::CommitQueue, completion::Promise};
+use crate::{
+    commit_queue::{CommitQueue, Offered},
+    completion::Promise,
+};
 
 /// A write that waits for its commit, and perhaps for room before.
 ///
@@ -28,12 +31,9 @@ pub(crate) struct CommitWait<'a, E> {
 }
 
 impl<'a, E> CommitWait<'a, E> {
-    pub(crate) const fn new(
-        queue: &'a CommitQueue<E>,
-        promise: Arc<Promise>,
-        in_line: bool,
-    ) -> Self {
-        Self { queue, promise, key: None, in_line, over: false }
+    pub(crate) fn new(queue: &'a CommitQueue<E>, offered: Offered) -> Self {
+        let Offered { promise, waits_for_room } = offered;
+        Self { queue, promise, key: None, in_line: waits_for_room, over: false }
     }
 
     /// Waits for the commit, and for room no longer than the policy says. `check` tells whether

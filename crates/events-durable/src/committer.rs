@@ -189,8 +189,10 @@ impl<E: Event> Committer<E> {
         store.is_opening_saved |= !writes.is_empty();
         self.log.commits.committed(&writes, first, change.used);
         if !writes.is_empty() {
-            let fresh = |(text, event): (Arc<str>, Arc<E>)| {
-                Fresh { written: change.written, bytes: text.len() as u32, event }
+            let fresh = |(text, event): (Arc<str>, Arc<E>)| Fresh {
+                written: change.written,
+                bytes: text.len() as u32,
+                event,
             };
             let events = writes.into_iter().flat_map(|write| write.events).map(fresh).collect();
             self.log.tip.push(first, events);
@@ -326,7 +328,7 @@ impl<E: Event> Committer<E> {
             if over == 0 {
                 continue;
             }
-            let dropped = self.drop_oldest_of(store, &consumer, over);
+            let dropped = drop_oldest_of(store, &consumer, over);
             if consumer.lock().queue() {
                 changed.push(Arc::clone(&consumer));
             }
@@ -336,28 +338,6 @@ impl<E: Event> Committer<E> {
                 tracing::warn!(consumer = name, count, "{what}");
             });
         }
-    }
-
-    /// Drops up to `over` events that the sink does not have: how many.
-    fn drop_oldest_of(&self, store: &Store, consumer: &ConsumerState<E>, over: u64) -> u64 {
-        let mut locked = consumer.lock();
-        let mut dropped = locked.drop_waiting(over);
-        let next = locked.next_load();
-        if dropped < over {
-            let rest = over - dropped;
-            let cut = store::nth_after(&store.connection, next, rest);
-            let cut = cut.map(|cut| cut.unwrap_or(store.next_seq));
-            let found = cut.and_then(|cut| {
-                Ok((cut, store::count_in(&store.connection, &(next..cut))?))
-            });
-            if let Ok((cut, count)) = found {
-                locked.drop_unloaded(count, cut);
-                dropped += count;
-            }
-        }
-        // So that no later run finds what was dropped behind what the sink has.
-        locked.give_rows();
-        dropped
     }
 
     /// Makes the file small again after a large backlog was drained. What is left is copied, so it
@@ -422,6 +402,27 @@ impl<E: Event> Committer<E> {
         }
         self.log.tip.release(u64::MAX);
     }
+}
+
+/// Drops up to `over` events that the sink does not have: how many.
+fn drop_oldest_of<E>(store: &Store, consumer: &ConsumerState<E>, over: u64) -> u64 {
+    let mut locked = consumer.lock();
+    let mut dropped = locked.drop_waiting(over);
+    let next = locked.next_load();
+    if dropped < over {
+        let rest = over - dropped;
+        let cut = store::nth_after(&store.connection, next, rest);
+        let cut = cut.map(|cut| cut.unwrap_or(store.next_seq));
+        let found =
+            cut.and_then(|cut| Ok((cut, store::count_in(&store.connection, &(next..cut))?)));
+        if let Ok((cut, count)) = found {
+            locked.drop_unloaded(count, cut);
+            dropped += count;
+        }
+    }
+    // So that no later run finds what was dropped behind what the sink has.
+    locked.give_rows();
+    dropped
 }
 
 /// How many events these are.

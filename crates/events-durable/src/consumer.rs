@@ -270,8 +270,7 @@ impl<E: Event> Consumer<E> {
         let (log, state) = (Arc::clone(&self.log), Arc::clone(&self.state));
         let answer = Arc::clone(&promise);
         self.log.commits.command(Command::new(move |store| {
-            let done =
-                store.and_then(|store| command(store).map_err(SinkError::unavailable));
+            let done = store.and_then(|store| command(store).map_err(SinkError::unavailable));
             log.loads.add(&state);
             answer.fulfil(done);
         }));

@@ -8,7 +8,7 @@ use crate::{
     consumer_state::changes::{Changes, RowState},
     openings::Openings,
     start::Start,
-    store::{Store, bytes_of, count_from, size as store_size},
+    store::{RawEvent, Store, bytes_of, count_from, size as store_size},
     stored::millis,
 };
 
@@ -31,17 +31,6 @@ pub(crate) struct Found {
     pub(crate) missed: u64,
 }
 
-/// An event that comes from the disk, as it is stored there.
-#[derive(Debug, Clone)]
-pub(crate) struct RawEvent {
-    pub(crate) seq: u64,
-    pub(crate) written: u64,
-    pub(crate) attempts: u32,
-    /// The hash of its key, if it has a row that tells.
-    pub(crate) key: Option<u64>,
-    pub(crate) text: Arc<[u8]>,
-}
-
 /// Finds a consumer, or creates it so that it begins at `start`.
 pub(crate) fn attach(
     store: &mut Store,
@@ -60,16 +49,15 @@ pub(crate) fn attach(
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .optional()?;
-    let (number, position, disabled): (i64, u64, bool) = match known {
-        Some(known) => known,
-        None => {
-            let position = place(connection, &openings, start, head)?;
-            connection.execute(
-                "INSERT INTO consumers (name, position) VALUES (?1, ?2)",
-                params![name, position],
-            )?;
-            (connection.last_insert_rowid(), position, false)
-        }
+    let (number, position, disabled): (i64, u64, bool) = if let Some(known) = known {
+        known
+    } else {
+        let position = place(connection, &openings, start, head)?;
+        connection.execute(
+            "INSERT INTO consumers (name, position) VALUES (?1, ?2)",
+            params![name, position],
+        )?;
+        (connection.last_insert_rowid(), position, false)
     };
     let (found, position) = (position, position.max(trimmed(connection)?));
     let blocked = release_keys(connection, number, is_ordered)?;
@@ -132,10 +120,9 @@ pub(crate) fn place(
     let trimmed = trimmed(connection)?;
     let position = match start {
         Start::Earliest => trimmed,
-        Start::Latest => head,
         Start::After(id) => openings.seq(id).map_or(trimmed, |seq| seq + 1),
         Start::At(time) => first_written_at(connection, trimmed, head, millis(time))?,
-        Start::Last(0) => head,
+        Start::Latest | Start::Last(0) => head,
         Start::Last(count) => connection
             .query_row(
                 "SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?1",
@@ -220,13 +207,13 @@ pub(crate) fn save(
             error
         ])?;
     }
-    let mut delete = connection
-        .prepare_cached("DELETE FROM deliveries WHERE consumer = ?1 AND seq = ?2")?;
+    let mut delete =
+        connection.prepare_cached("DELETE FROM deliveries WHERE consumer = ?1 AND seq = ?2")?;
     for seq in &changes.settled_rows {
         delete.execute(params![consumer, seq])?;
     }
-    let mut attempt = connection
-        .prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?2, ?1, ?3, ?4, ?5)")?;
+    let mut attempt =
+        connection.prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?2, ?1, ?3, ?4, ?5)")?;
     for failed in &changes.attempts {
         attempt.execute(params![consumer, failed.seq, failed.attempt, failed.at, failed.error])?;
     }
@@ -301,19 +288,13 @@ fn raw(row: &rusqlite::Row<'_>) -> Result<RawEvent> {
 /// The first event of a consumer that has a row and is no dead letter.
 pub(crate) fn first_set_aside(connection: &Connection, consumer: i64) -> Result<u64> {
     let first: Option<u64> = connection
-        .prepare_cached(
-            "SELECT min(seq) FROM deliveries WHERE consumer = ?1 AND state < 2",
-        )?
+        .prepare_cached("SELECT min(seq) FROM deliveries WHERE consumer = ?1 AND state < 2")?
         .query_row([consumer], |row| row.get(0))?;
     Ok(first.unwrap_or(u64::MAX))
 }
 
 /// Has the events in this range delivered now that have no row yet: how many.
-pub(crate) fn set_aside(
-    connection: &Connection,
-    consumer: i64,
-    seqs: Range<u64>,
-) -> Result<u64> {
+pub(crate) fn set_aside(connection: &Connection, consumer: i64, seqs: Range<u64>) -> Result<u64> {
     let count = connection.execute(
         "INSERT OR IGNORE INTO deliveries (consumer, seq, state, attempts, due)
          SELECT ?1, seq, 0, 0, 0 FROM events WHERE seq >= ?2 AND seq < ?3",

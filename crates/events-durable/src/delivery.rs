@@ -99,12 +99,7 @@ impl<E: Event, D: Deliver<Stored<E>>> Delivery<E, D> {
     }
 
     /// Offers these events to the sink, again and again as the strategy says.
-    async fn offer(
-        &self,
-        mut portion: Portion<E>,
-        keys: &[Option<u64>],
-        failures: &mut Failures,
-    ) {
+    async fn offer(&self, mut portion: Portion<E>, keys: &[Option<u64>], failures: &mut Failures) {
         let mut progress = Progress::new();
         let last_error = |progress: &Progress| {
             let error = progress.last_error().cloned();
@@ -117,7 +112,7 @@ impl<E: Event, D: Deliver<Stored<E>>> Delivery<E, D> {
                     let strategy = &*self.rules.strategy;
                     let attempt = Attempt::new(strategy, &portion.events, &mut progress);
                     let answer = attempt.answer(self.deliver.deliver(&portion.events).await);
-                    portion = self.settle(portion, answer, keys, failures);
+                    portion = self.settle(portion, &answer, keys, failures);
                 }
                 Verdict::Wait(limit) => {
                     if self.consumer.pause(limit.max(SHORTEST_WAIT)).await {
@@ -135,7 +130,7 @@ impl<E: Event, D: Deliver<Stored<E>>> Delivery<E, D> {
     fn settle(
         &self,
         portion: Portion<E>,
-        answer: Answer,
+        answer: &Answer,
         keys: &[Option<u64>],
         failures: &mut Failures,
     ) -> Portion<E> {

@@ -16,9 +16,7 @@ const LARGEST: usize = 1_000_000_000 - 1_024;
 ///
 /// # Errors
 /// `Rejected`, without a word of the event: the words of its own `Serialize` might quote it.
-pub(crate) fn encode<E: Serialize + DeserializeOwned>(
-    event: &E,
-) -> Result<(String, E), SinkError> {
+pub(crate) fn encode<E: Serialize + DeserializeOwned>(event: &E) -> Result<(String, E), SinkError> {
     // First, since it knows how deep it goes: the encoder follows a value to the stack's end.
     let before = fingerprint(event).map_err(SinkError::rejected)?;
     let text = serde_json::to_string(event)

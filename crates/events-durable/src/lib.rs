@@ -38,6 +38,7 @@ mod spool;
 mod start;
 mod store;
 mod stored;
+mod tables;
 mod tip;
 
 pub use completion::Completion;

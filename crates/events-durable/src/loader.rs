@@ -12,12 +12,12 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     commit_queue::become_disk_thread,
-    consumer_rows::{self, RawEvent, Take},
+    consumer_rows::{self, Take},
     consumer_state::{ConsumerState, InOrder, Plan},
     encoding::{decode, describe_decoding},
     load_queue::Load,
     log_state::LogState,
-    store::page,
+    store::{RawEvent, page},
     stored::{Stored, now},
 };
 
@@ -91,7 +91,9 @@ impl<E: Event + DeserializeOwned> Loader<E> {
             Ok(Progress::More) => self.log.loads.add(consumer),
             Err(error) => {
                 let (name, path) = (&*consumer.name, &self.log.path);
-                tell(|| tracing::error!(consumer = name, path = %path.display(), %error, "a read failed"));
+                tell(
+                    || tracing::error!(consumer = name, path = %path.display(), %error, "a read failed"),
+                );
                 // What cannot be read now can be read by the next run, if at all.
                 self.log.give_up(SinkError::new(ErrorKind::Unavailable, error));
             }
@@ -180,13 +182,15 @@ impl<E: Event + DeserializeOwned> Loader<E> {
         }
         locked.load_row(seq, text.len() as u32, written);
         // Before it can be delivered, and ask for the one after it.
-        next_of.into_iter().for_each(|key| locked.unblocked(key));
+        if let Some(key) = next_of {
+            locked.unblocked(key);
+        }
         drop(locked);
         match event {
             Ok(event) => {
                 let id = self.log.openings.id(seq);
                 let stored = Stored::new(seq, id, written, Arc::new(event)).with_row(attempts);
-                self.feed(consumer, [stored]);
+                feed(consumer, [stored]);
             }
             Err(error) => self.bury(consumer, seq, attempts, key, &error),
         }
@@ -210,7 +214,7 @@ impl<E: Event + DeserializeOwned> Loader<E> {
                 }
             }
             drop(locked);
-            self.feed(consumer, stored);
+            feed(consumer, stored);
             return Ok(Progress::More);
         }
         let rows = page(&self.connection, from, end, most.min(PAGE), bytes)?;
@@ -227,25 +231,12 @@ impl<E: Event + DeserializeOwned> Loader<E> {
             match event {
                 Ok(event) => {
                     let id = self.log.openings.id(seq);
-                    self.feed(consumer, [Stored::new(seq, id, written, Arc::new(event))]);
+                    feed(consumer, [Stored::new(seq, id, written, Arc::new(event))]);
                 }
                 Err(error) => self.bury(consumer, seq, 0, None, &error),
             }
         }
         Ok(Progress::More)
-    }
-
-    /// Gives loaded events to the delivery.
-    fn feed(
-        &self,
-        consumer: &Arc<ConsumerState<E>>,
-        events: impl IntoIterator<Item = Stored<E>>,
-    ) {
-        let Some(account) = consumer.account() else { return };
-        for event in events {
-            // A feed that is closed already keeps the event where it is: on the disk.
-            let _ = account.feed().push(event);
-        }
     }
 
     /// An event that does not decode is a dead letter.
@@ -264,5 +255,14 @@ impl<E: Event + DeserializeOwned> Loader<E> {
         if let Some(aftermath) = noted {
             self.log.follow_up(consumer, aftermath);
         }
+    }
+}
+
+/// Gives loaded events to the delivery.
+fn feed<E: Event>(consumer: &ConsumerState<E>, events: impl IntoIterator<Item = Stored<E>>) {
+    let Some(account) = consumer.account() else { return };
+    for event in events {
+        // A feed that is closed already keeps the event where it is: on the disk.
+        let _ = account.feed().push(event);
     }
 }

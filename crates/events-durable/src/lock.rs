@@ -58,9 +58,7 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let absolute = std::path::absolute(path).map_err(io)?;
             match (absolute.parent(), absolute.file_name()) {
-                (Some(parent), Some(name)) => {
-                    Ok(fs::canonicalize(parent).map_err(io)?.join(name))
-                }
+                (Some(parent), Some(name)) => Ok(fs::canonicalize(parent).map_err(io)?.join(name)),
                 _ => Err(io(error)),
             }
         }

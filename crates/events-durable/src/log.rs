@@ -15,7 +15,6 @@ use crate::{
     encoding::encode,
     event_id::EventId,
     history::History,
-    log_builder::LogBuilder,
     log_state::LogState,
     open_error::OpenError,
     read::Read,
@@ -99,19 +98,6 @@ pub struct LogStats {
 }
 
 impl<E: Event + DeserializeOwned> DurableLog<E> {
-    /// Opens or creates the file at `path`.
-    ///
-    /// # Errors
-    /// The file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::builder(path).open()
-    }
-
-    /// Durability, bounds, overflow policy, retention and name, for a log in the file at `path`.
-    pub fn builder(path: impl AsRef<Path>) -> LogBuilder<E> {
-        LogBuilder::new(path.as_ref().to_owned())
-    }
-
     /// The consumer of this name, to be set up and started.
     ///
     /// A consumer comes to be with its first start, and is known to the file until it is
@@ -264,10 +250,7 @@ impl<E: Event + Serialize + DeserializeOwned> DurableLog<E> {
         }
     }
 
-    fn offer(
-        &self,
-        events: &[E],
-    ) -> Result<Option<CommitWait<'_, E>>, SinkError> {
+    fn offer(&self, events: &[E]) -> Result<Option<CommitWait<'_, E>>, SinkError> {
         self.commits().lock().check_open()?;
         let encoded = |(at, event)| {
             let (text, event) = encode(event).map_err(|error| (at, error))?;
@@ -290,7 +273,7 @@ impl<E: Event + Serialize + DeserializeOwned> DurableLog<E> {
                 tracing::warn!(log, count, "dropped the newest events: the log is full");
             });
         }
-        Ok(offered)
+        Ok(offered.map(|offered| CommitWait::new(self.commits(), offered)))
     }
 }
 

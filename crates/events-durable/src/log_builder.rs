@@ -1,4 +1,11 @@
-use std::{fmt, marker::PhantomData, path::PathBuf, sync::Arc, thread, time::{Duration, Instant}};
+use std::{
+    fmt,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use events_core::{ConfigError, Event, Overflow};
 use serde::de::DeserializeOwned;
@@ -53,6 +60,21 @@ pub struct LogBuilder<E> {
     overflow: Option<Overflow>,
     retention: Retention,
     event: PhantomData<fn(&E)>,
+}
+
+impl<E: Event + DeserializeOwned> DurableLog<E> {
+    /// Opens or creates the file at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::builder(path).open()
+    }
+
+    /// Durability, bounds, overflow policy, retention and name, for a log in the file at `path`.
+    pub fn builder(path: impl AsRef<Path>) -> LogBuilder<E> {
+        LogBuilder::new(path.as_ref().to_owned())
+    }
 }
 
 impl<E: Event + DeserializeOwned> LogBuilder<E> {

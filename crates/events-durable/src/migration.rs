@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Result};
 
-use crate::{queue::CONSUMER, schema::TABLES};
+use crate::tables::{QUEUE, TABLES};
 
 /// Version 1 had one queue in a file: `events` held what waited, under a place of its own if it had
 /// been put back after it was a dead letter, `dead` what had failed, and `spool` the file's random
@@ -36,7 +36,7 @@ pub(crate) fn from_version_1(connection: &Connection) -> Result<()> {
     )?;
     connection.execute(
         "INSERT INTO consumers (consumer, name, position) SELECT 1, ?1, trimmed FROM log",
-        [CONSUMER],
+        [QUEUE],
     )?;
     connection.execute_batch("DROP TABLE old_events; DROP TABLE old_dead; DROP TABLE old_spool;")
 }

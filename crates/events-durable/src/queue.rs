@@ -6,17 +6,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     completion::Completion,
     consumer::Consumer,
-    consumer_builder::Single,
     dead_letters::{DeadLetters, Which},
     log::DurableLog,
     open_error::OpenError,
-    queue_builder::Builder,
     spool::Spool,
-    stored::Stored,
 };
-
-/// The name by which a file knows the one consumer of a queue.
-pub(crate) const CONSUMER: &str = "queue";
 
 /// A queue on disk: a write is `Ok` once the event is committed to the file, and the backlog
 /// survives the process.
@@ -71,51 +65,6 @@ pub(crate) const CONSUMER: &str = "queue";
 pub struct DurableQueue<E: Event> {
     log: DurableLog<E>,
     consumer: Consumer<E>,
-}
-
-impl<E: Event + DeserializeOwned> DurableQueue<E> {
-    /// Opens or creates the file at `path`; the worker is a thread.
-    ///
-    /// # Errors
-    /// The file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
-    pub fn spawn(
-        sink: impl Sink<Stored<E>> + 'static,
-        path: impl AsRef<Path>,
-    ) -> Result<Self, OpenError> {
-        Self::builder(path).spawn(sink)
-    }
-
-    /// Opens or creates the file at `path`; the worker is a future to be spawned on any executor.
-    ///
-    /// Nothing is delivered unless the worker is polled. Dropping it closes the queue, and what is
-    /// pending stays in the file.
-    ///
-    /// # Errors
-    /// The file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
-    pub fn pair(
-        sink: impl AsyncSink<Stored<E>> + 'static,
-        path: impl AsRef<Path>,
-    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), OpenError> {
-        Self::builder(path).pair(sink)
-    }
-
-    /// Opens or creates the file at `path`; the worker is a task of the current tokio runtime.
-    ///
-    /// # Errors
-    /// No runtime, or the file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
-    #[cfg(feature = "tokio")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
-    pub fn spawn_tokio(
-        sink: impl AsyncSink<Stored<E>> + 'static,
-        path: impl AsRef<Path>,
-    ) -> Result<Self, OpenError> {
-        Self::builder(path).spawn_tokio(sink)
-    }
-
-    /// Durability, bounds, overflow policy, batches and name, for a queue in the file at `path`.
-    pub fn builder(path: impl AsRef<Path>) -> Builder<E, Single> {
-        Builder::new(path.as_ref().to_owned())
-    }
 }
 
 impl<E: Event> DurableQueue<E> {

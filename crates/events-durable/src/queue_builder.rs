@@ -1,4 +1,11 @@
-use std::{fmt, hash::Hash, marker::PhantomData, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::Hash,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use events_core::{
     AsyncSink, Breaker, Close, Event, Overflow, RetryStrategy, Schedule, Sink,
@@ -13,15 +20,16 @@ use crate::{
     log::DurableLog,
     log_builder::LogBuilder,
     open_error::OpenError,
-    queue::{CONSUMER, DurableQueue},
+    queue::DurableQueue,
     stored::Stored,
+    tables::QUEUE,
 };
 
 /// Sets up a [`DurableQueue`].
 ///
 /// # Default
 /// [`Durability::Full`]; as many events as the disk holds; with a bound, writers wait for room
-/// ([`Overflow::Block`]). One event at a time, tried again with [`ExponentialBackoff`] for as long as
+/// ([`Overflow::Block`]). One event at a time, tried again with [`ExponentialBackoff`](events_core::ExponentialBackoff) for as long as
 /// the sink is unavailable.
 ///
 /// ```
@@ -54,10 +62,55 @@ pub struct Builder<E, M> {
     mode: PhantomData<fn(E) -> M>,
 }
 
+impl<E: Event + DeserializeOwned> DurableQueue<E> {
+    /// Opens or creates the file at `path`; the worker is a thread.
+    ///
+    /// # Errors
+    /// The file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
+    pub fn spawn(
+        sink: impl Sink<Stored<E>> + 'static,
+        path: impl AsRef<Path>,
+    ) -> Result<Self, OpenError> {
+        Self::builder(path).spawn(sink)
+    }
+
+    /// Opens or creates the file at `path`; the worker is a future to be spawned on any executor.
+    ///
+    /// Nothing is delivered unless the worker is polled. Dropping it closes the queue, and what is
+    /// pending stays in the file.
+    ///
+    /// # Errors
+    /// The file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
+    pub fn pair(
+        sink: impl AsyncSink<Stored<E>> + 'static,
+        path: impl AsRef<Path>,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), OpenError> {
+        Self::builder(path).pair(sink)
+    }
+
+    /// Opens or creates the file at `path`; the worker is a task of the current tokio runtime.
+    ///
+    /// # Errors
+    /// No runtime, or the file cannot be opened: see [`OpenErrorKind`](crate::OpenErrorKind).
+    #[cfg(feature = "tokio")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub fn spawn_tokio(
+        sink: impl AsyncSink<Stored<E>> + 'static,
+        path: impl AsRef<Path>,
+    ) -> Result<Self, OpenError> {
+        Self::builder(path).spawn_tokio(sink)
+    }
+
+    /// Durability, bounds, overflow policy, batches and name, for a queue in the file at `path`.
+    pub fn builder(path: impl AsRef<Path>) -> Builder<E, Single> {
+        Builder::new(path.as_ref().to_owned())
+    }
+}
+
 impl<E: Event + DeserializeOwned> Builder<E, Single> {
     pub(crate) fn new(path: PathBuf) -> Self {
         let log = LogBuilder::new(path).name("durable-queue");
-        let mut consumer = ConsumerConfig::new(Arc::from(CONSUMER));
+        let mut consumer = ConsumerConfig::new(Arc::from(QUEUE));
         consumer.ends_log = true;
         Self { log, consumer, mode: PhantomData }
     }
@@ -228,7 +281,7 @@ impl<E: Event + DeserializeOwned, M> Builder<E, M> {
     /// [`Unavailable`](events_core::ErrorKind::Unavailable) or
     /// [`Full`](events_core::ErrorKind::Full). Meanwhile all that comes after it waits too.
     ///
-    /// What the strategy gives up is a dead letter. Default: [`ExponentialBackoff`], which never
+    /// What the strategy gives up is a dead letter. Default: [`ExponentialBackoff`](events_core::ExponentialBackoff), which never
     /// does. Of a batch only the events that its error names are tried again.
     ///
     /// A close waits for as long as that takes; [`close_within`](DurableQueue::close_within) and

@@ -6,7 +6,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use events_core::{Event, engine::{WakerKey, park::block_on}};
+use events_core::{
+    Event,
+    engine::{WakerKey, park::block_on},
+};
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
@@ -42,8 +45,8 @@ const PAGE: (usize, u64) = (1_024, 1 << 20);
 /// let log = DurableLog::<u32>::open(path)?;
 /// (1..=5).try_for_each(|number| log.write(&number))?;
 /// let mut read = log.read(Start::Last(2))?;
-/// let numbers: Vec<u32> = read.history().map(|event| event.map(|event| *event)).collect::<Result<_, _>>()?;
-/// assert_eq!(numbers, [4, 5]);
+/// let old: Vec<_> = read.history().collect::<Result<_, _>>()?;
+/// assert_eq!(old.iter().map(|event| **event).collect::<Vec<_>>(), [4, 5]);
 ///
 /// log.write(&6)?;
 /// assert_eq!(*read.next().unwrap()?, 6);

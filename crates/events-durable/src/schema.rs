@@ -8,6 +8,7 @@ use crate::{
     durability::Durability,
     lock, migration,
     open_error::{OpenError, OpenErrorKind},
+    tables::TABLES,
 };
 
 /// In the file's header, by which tools can tell it: the letters `EvDQ`.
@@ -21,52 +22,6 @@ const VERSION: i64 = 2;
 const LOG_PAGES: i64 = 500;
 /// How long to wait for somebody who looks inside with a tool and has locked the file.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-pub(crate) const TABLES: &str = "
-    CREATE TABLE log (
-        last    INTEGER NOT NULL,
-        trimmed INTEGER NOT NULL
-    );
-    INSERT INTO log VALUES (0, 1);
-    CREATE TABLE openings (
-        first INTEGER PRIMARY KEY,
-        id    TEXT NOT NULL
-    );
-    CREATE TABLE events (
-        seq     INTEGER PRIMARY KEY,
-        written INTEGER NOT NULL,
-        event   TEXT NOT NULL
-    );
-    CREATE TABLE consumers (
-        consumer INTEGER PRIMARY KEY AUTOINCREMENT,
-        name     TEXT NOT NULL UNIQUE,
-        position INTEGER NOT NULL,
-        disabled INTEGER NOT NULL DEFAULT 0
-    );
-    CREATE TABLE deliveries (
-        consumer     INTEGER NOT NULL,
-        seq          INTEGER NOT NULL,
-        state        INTEGER NOT NULL,
-        key          INTEGER,
-        attempts     INTEGER NOT NULL,
-        due          INTEGER NOT NULL,
-        first_failed INTEGER,
-        last_failed  INTEGER,
-        error        TEXT,
-        PRIMARY KEY (consumer, seq)
-    ) WITHOUT ROWID;
-    CREATE INDEX deliveries_by_due ON deliveries (consumer, due, seq) WHERE state = 0;
-    CREATE INDEX deliveries_by_key ON deliveries (consumer, key, seq) WHERE state < 2;
-    CREATE INDEX deliveries_by_seq ON deliveries (seq);
-    CREATE TABLE attempts (
-        seq      INTEGER NOT NULL,
-        consumer INTEGER NOT NULL,
-        attempt  INTEGER NOT NULL,
-        at       INTEGER NOT NULL,
-        error    TEXT NOT NULL,
-        PRIMARY KEY (seq, consumer, attempt)
-    ) WITHOUT ROWID;
-";
 
 /// Opens the file for its one writer, who holds the lock, and creates what is missing.
 pub(crate) fn open(path: &Path, durability: Durability) -> Result<Connection, OpenError> {

@@ -242,9 +242,8 @@ fn change(
 fn consumers(connection: &Connection) -> rusqlite::Result<Vec<ConsumerStats>> {
     let mut select = connection
         .prepare("SELECT consumer, name, position, disabled FROM consumers ORDER BY consumer")?;
-    let found = select.query_map([], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-    })?;
+    let found =
+        select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     found
         .map(|found| {
             let (number, name, position, disabled): (i64, String, u64, bool) = found?;
@@ -327,8 +326,10 @@ impl Events {
     fn next_page(&self) -> rusqlite::Result<VecDeque<Raw>> {
         // Each event is read on its own, without a limit in bytes.
         let rows = page(&self.spool.connection, self.next, u64::MAX, PAGE, u64::MAX)?;
-        let raw = rows.into_iter().map(|row| {
-            Raw { id: self.spool.openings.id(row.seq), written: row.written, event: row.text }
+        let raw = rows.into_iter().map(|row| Raw {
+            id: self.spool.openings.id(row.seq),
+            written: row.written,
+            event: row.text,
         });
         Ok(raw.collect())
     }

@@ -10,7 +10,6 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow, params};
 
 use crate::{
-    consumer_rows::RawEvent,
     durability::Durability,
     lock::{FileId, FileLock},
     open_error::{OpenError, OpenErrorKind},
@@ -57,8 +56,17 @@ impl Store {
         let file = FileId::of(path)
             .map_err(|error| OpenError::new(OpenErrorKind::Io, path).with_source(error))?;
         let is_opening_saved = false;
-        let (path, _lock) = (path.to_owned(), lock);
-        Ok(Self { connection, openings, next_seq, trimmed, is_opening_saved, path, file, _lock })
+        let path = path.to_owned();
+        Ok(Self {
+            connection,
+            openings,
+            next_seq,
+            trimmed,
+            is_opening_saved,
+            path,
+            file,
+            _lock: lock,
+        })
     }
 
     /// Whether the file is still where it was.
@@ -76,6 +84,17 @@ impl Store {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// An event that comes from the disk, as it is stored there.
+#[derive(Debug, Clone)]
+pub(crate) struct RawEvent {
+    pub(crate) seq: u64,
+    pub(crate) written: u64,
+    pub(crate) attempts: u32,
+    /// The hash of its key, if it has a row that tells.
+    pub(crate) key: Option<u64>,
+    pub(crate) text: Arc<[u8]>,
 }
 
 /// The next events in order, from `from` up to `end`: up to `most`, and no more than about `bytes`

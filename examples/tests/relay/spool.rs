@@ -195,7 +195,7 @@ fn what_is_refused_for_good_is_a_dead_letter_and_not_tried_again() {
 
     server.recover();
     let file = dir.path().join("a%2Fhook%3A%201.spool");
-    assert_eq!(Spool::replay(file, &Which::All).unwrap(), 2);
+    assert_eq!(Spool::replay(file, None, &Which::All).unwrap(), 2);
     let ended = run("", &config, dir.path());
     assert_eq!(counts(&ended, 0), [2, 2, 0, 0, 0]);
     assert_eq!(server.ids(), [ids(2), ids(2)].concat());

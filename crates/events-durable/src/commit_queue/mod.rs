@@ -10,7 +10,6 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 pub(crate) use state::{State, Work, Write};
 
 use crate::{
-    commit_wait::CommitWait,
     completion::Promise,
     consumer_state::{Aftermath, ConsumerState},
     store::Store,
@@ -37,8 +36,19 @@ pub(crate) struct Bounds {
     pub(crate) overflow: Overflow,
 }
 
+/// Events that were handed in.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    /// Tells of their commit.
+    pub(crate) promise: Arc<Promise>,
+    /// Whether they have to wait for room first.
+    pub(crate) waits_for_room: bool,
+}
+
 /// Something else that the committer is asked to do with the file, or why it cannot.
-pub(crate) struct Command(Box<dyn FnOnce(Result<&mut Store, SinkError>) + Send>);
+pub(crate) struct Command(Box<Change>);
+
+type Change = dyn FnOnce(Result<&mut Store, SinkError>) + Send;
 
 impl Command {
     pub(crate) fn new(
@@ -94,7 +104,7 @@ impl<E> CommitQueue<E> {
     pub(crate) fn offer(
         &self,
         events: Vec<(Arc<str>, Arc<E>)>,
-    ) -> Result<Option<CommitWait<'_, E>>, SinkError> {
+    ) -> Result<Option<Offered>, SinkError> {
         check_thread()?;
         let write = Write { events, promise: Arc::default() };
         let mut state = self.lock();
@@ -113,7 +123,7 @@ impl<E> CommitQueue<E> {
             if wake {
                 self.work.notify_one();
             }
-            return Ok(Some(CommitWait::new(self, promise, false)));
+            return Ok(Some(Offered { promise, waits_for_room: false }));
         }
         match self.bounds.overflow {
             Overflow::DropNewest => {
@@ -128,7 +138,7 @@ impl<E> CommitQueue<E> {
                 state.hurry();
                 drop(state);
                 self.work.notify_one();
-                Ok(Some(CommitWait::new(self, promise, true)))
+                Ok(Some(Offered { promise, waits_for_room: true }))
             }
             _ => Err(SinkError::full()),
         }

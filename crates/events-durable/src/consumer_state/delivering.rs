@@ -310,10 +310,8 @@ impl Locked {
         }
         let has_ended = self.ended.is_some() && !self.is_end_saved;
         let has_changes = !self.changes.is_empty() || has_ended;
-        let is_urgent = self.changes.count() >= MANY
-            || has_ended
-            || self.changes.mode
-            || self.is_flushed();
+        let is_urgent =
+            self.changes.count() >= MANY || has_ended || self.changes.mode || self.is_flushed();
         let is_new = has_changes && !self.is_queued;
         self.is_queued |= has_changes;
         Aftermath {

@@ -199,8 +199,7 @@ impl Locked {
         stats.parked = self.set_aside;
         stats.next_due = self.next_due.map(until);
         stats.attempts = self.attempts;
-        stats.oldest =
-            self.window.first().map(|first| since(first.written).unwrap_or_default());
+        stats.oldest = self.window.first().map(|first| since(first.written).unwrap_or_default());
         stats
     }
 

@@ -29,8 +29,8 @@ impl Locked {
         !std::mem::replace(&mut self.is_queued, true)
     }
 
-    /// Hands out what has changed, to be written to the disk: [saved](Self::saved) says that it
-    /// was, [not_saved](Self::not_saved) that it was not.
+    /// Hands out what has changed, to be written to the disk: [`saved`](Self::saved) says that it
+    /// was, [`not_saved`](Self::not_saved) that it was not.
     pub(crate) fn begin_saving(&mut self) -> Snapshot {
         self.is_queued = false;
         self.is_end_saved = self.ended.is_some();

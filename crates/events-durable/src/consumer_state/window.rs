@@ -77,13 +77,15 @@ impl Window {
     pub(crate) fn take_waiting(&mut self, most: u64) -> Vec<Loaded> {
         let mut taken = Vec::new();
         self.events.retain(|loaded| {
-            let takes = !loaded.in_flight && (taken.len() as u64) < most;
-            if takes {
+            let is_dropped = !loaded.in_flight && (taken.len() as u64) < most;
+            if is_dropped {
                 taken.push(*loaded);
             }
-            !takes
+            !is_dropped
         });
-        taken.iter().for_each(|loaded| self.forget(loaded));
+        for loaded in &taken {
+            self.forget(loaded);
+        }
         taken
     }
 

@@ -96,7 +96,9 @@ fn any_number_of_writes_are_under_way_in_the_order_of_their_calls() {
 fn consumers_come_late_begin_where_they_say_and_go() {
     let place = place();
     let log = DurableLog::builder(&place.path)
-        .retention(Retention::until_settled().or(Retention::age(std::time::Duration::from_hours(1))))
+        .retention(
+            Retention::until_settled().or(Retention::age(std::time::Duration::from_hours(1))),
+        )
         .open()
         .unwrap();
     let all = Kept::default();

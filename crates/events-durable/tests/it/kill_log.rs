@@ -113,7 +113,7 @@ fn consumers(log: &DurableLog<Numbered>, dir: &Path) -> Vec<events_durable::Cons
     });
     // Every seventh event fails five times.
     let flaky = sink_fn(move |event: &Stored<Numbered>| {
-        if event.id().number() % 7 == 0 && event.attempts() < 5 {
+        if event.id().number().is_multiple_of(7) && event.attempts() < 5 {
             failures(event)?;
             return Err(SinkError::unavailable("not yet"));
         }

@@ -52,7 +52,10 @@ fn the_others_go_on_and_what_is_parked_survives_with_its_attempts() {
     assert_eq!((error.kind(), error.undelivered()), (ErrorKind::Undelivered, Some(500)));
     assert_eq!(kept.numbers(), (0..1_000).step_by(2).collect::<Vec<_>>());
     let stats = hooks.stats();
-    assert_eq!((stats.delivered, stats.pending, stats.parked, stats.attempts), (500, 500, 500, 1_000));
+    assert_eq!(
+        (stats.delivered, stats.pending, stats.parked, stats.attempts),
+        (500, 500, 500, 1_000)
+    );
     assert!(stats.next_due.is_some_and(|due| due > Duration::from_mins(50)), "{stats:?}");
 
     let consumer = Spool::open(&place.path).unwrap().consumers().unwrap().remove(0);
@@ -110,8 +113,7 @@ impl Reluctant {
 #[test]
 fn events_of_one_key_stay_in_order_whoever_is_parked() {
     let place = place();
-    let reluctant =
-        Arc::new(Reluctant { failures: Mutex::default(), taken: Mutex::default() });
+    let reluctant = Arc::new(Reluctant { failures: Mutex::default(), taken: Mutex::default() });
     let log = log(&place);
     let hooks = log
         .consumer("hooks")
@@ -157,7 +159,8 @@ fn a_key_that_waits_is_in_order_in_the_next_run_too() {
     }
     again.close().wait().unwrap();
     for of in 0..3 {
-        let numbers: Vec<_> = kept.numbers().into_iter().filter(|number| number % 3 == of).collect();
+        let numbers: Vec<_> =
+            kept.numbers().into_iter().filter(|number| number % 3 == of).collect();
         assert_eq!(numbers, (of..60).step_by(3).collect::<Vec<_>>());
     }
 }
