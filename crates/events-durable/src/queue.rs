@@ -19,7 +19,7 @@ use crate::{
 /// that come together share one commit. A worker, a thread or a future, delivers in order to the
 /// sink behind it, and goes on where it stood when the file is opened again: **at least once, in
 /// order**. A process that ends suddenly delivers the last events again; their
-/// [ids](Stored::id) stay the same.
+/// [ids](crate::Stored::id) stay the same.
 ///
 /// Events are stored as JSON, and the sink is given what comes back from there, also in the
 /// process that wrote it. A write looks whether it does come back: an event that would not, or as
