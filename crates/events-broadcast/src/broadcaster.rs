@@ -17,7 +17,7 @@ use crate::{
     subscription::Subscription,
 };
 use events_core::{
-    AsyncSink, Close, Closing, ErrorKind, Event, Sink, SinkError,
+    AsyncSink, Close, CloseOnDrop, Closing, ErrorKind, Event, Sink, SinkError,
     engine::{
         clock,
         feed::{Feed, Refused},
@@ -215,6 +215,34 @@ impl<E: Event + Clone> Broadcaster<E> {
                 None => self.give_up().await,
             }
         })
+    }
+
+    /// A guard that calls [`close_within`](Self::close_within) when it is dropped, and waits for that: so
+    /// that what was written gets there before `main` returns. It is a handle as well.
+    ///
+    /// It blocks its thread, for `limit` and a moment more at most. Where that would starve the worker,
+    /// inside a task while a worker is a task too, the wait is refused, told through
+    /// `tracing`, and the close goes on without it: in a task, `.await` a
+    /// [`close_within`](Self::close_within) instead.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use events_broadcast::Broadcaster;
+    /// use events_core::{Memory, Sink};
+    ///
+    /// let memory = Arc::new(Memory::new());
+    /// {
+    ///     let all = Broadcaster::new();
+    ///     let _guard = all.close_on_drop(Duration::from_secs(10));
+    ///     all.spawn(Arc::clone(&memory));
+    ///     all.write(&"deployed")?;
+    /// }
+    /// assert_eq!(memory.events(), ["deployed"]);
+    /// # Ok::<(), events_core::SinkError>(())
+    /// ```
+    pub fn close_on_drop(&self, limit: Duration) -> CloseOnDrop {
+        let all = self.clone();
+        CloseOnDrop::new(move || all.close_within(limit).wait())
     }
 
     /// Aborts all, and does not wait for those that are stuck.

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The contract.
+mod close_on_drop;
 mod closing;
 mod config_error;
 mod dead_letter;
@@ -40,6 +41,7 @@ mod runtime;
 #[cfg(test)]
 mod testing;
 
+pub use close_on_drop::CloseOnDrop;
 pub use closing::Closing;
 pub use config_error::ConfigError;
 pub use dead_letter::DeadLetter;

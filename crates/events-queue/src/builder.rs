@@ -8,7 +8,7 @@ use std::{
 
 use events_core::{
     AsyncSink, Breaker, ConfigError, DeadLetter, Event, Overflow, Schedule, Sink,
-    engine::{Batches, Blocking, Each, KeyOf, Linger},
+    engine::{Batches, Blocking, Each, KeyOf, Linger, feed::SizeOf},
 };
 
 use crate::queue::Queue;
@@ -53,6 +53,7 @@ pub enum Batching {}
 pub struct Builder<E, M> {
     pub(crate) name: Arc<str>,
     pub(crate) capacity: Option<usize>,
+    pub(crate) bytes: Option<(usize, SizeOf<E>)>,
     pub(crate) overflow: Option<Overflow>,
     pub(crate) linger: Option<Linger>,
     pub(crate) concurrency: Option<usize>,
@@ -76,6 +77,7 @@ impl<E: Event + Clone> Builder<E, Single> {
         Self {
             name: Arc::clone(&NAME),
             capacity: None,
+            bytes: None,
             overflow: None,
             linger: None,
             concurrency: None,
@@ -98,6 +100,7 @@ impl<E: Event + Clone> Builder<E, Single> {
         Builder {
             name: self.name,
             capacity: self.capacity,
+            bytes: self.bytes,
             overflow: self.overflow,
             linger: Some(Linger { events: max, limit: linger }),
             concurrency: self.concurrency,
@@ -188,6 +191,36 @@ impl<E: Event + Clone, M> Builder<E, M> {
     /// At most this many events are pending, waiting or being delivered; at least 1.
     pub fn capacity(mut self, events: usize) -> Self {
         self.capacity = Some(events);
+        self
+    }
+
+    /// The pending events have at most this many bytes together, as `size` tells of each; at least 1. It
+    /// may be set beside a [`capacity`](Self::capacity), and what a write to a full queue does is for
+    /// [`overflow`](Self::overflow) to say as well.
+    ///
+    /// An event that is larger by itself is taken when nothing else is pending. `size` is called by the
+    /// writer, once or twice an event; a panic in it is the writer's, whose event is not taken. What has
+    /// been delivered is let go of in runs of up to a quarter of the limit, and what the sink has in its
+    /// hands is never dropped, so that there may be so much more in memory.
+    ///
+    /// ```
+    /// use events_core::{Close, Discard, ErrorKind, Sink};
+    /// use events_queue::{Overflow, Queue};
+    ///
+    /// let queue = Queue::builder()
+    ///     .capacity_bytes(1 << 20, |event: &Vec<u8>| event.len())
+    ///     .overflow(Overflow::Reject)
+    ///     .spawn(Discard::new())?;
+    /// queue.write(&vec![0; 1 << 21])?; // Alone, it may be as large as it likes.
+    /// queue.close().wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn capacity_bytes(
+        mut self,
+        limit: usize,
+        size: impl Fn(&E) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        self.bytes = Some((limit, Arc::new(move |event| size(event) as u64)));
         self
     }
 
@@ -298,7 +331,8 @@ impl<E: Event + Clone, M> Builder<E, M> {
         self
     }
 
-    /// What a write to a full queue does. Needs a [`capacity`](Self::capacity).
+    /// What a write to a full queue does. Needs a [`capacity`](Self::capacity), or one
+    /// [in bytes](Self::capacity_bytes).
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = Some(overflow);
         self
@@ -319,6 +353,7 @@ impl<E, M> fmt::Debug for Builder<E, M> {
         f.debug_struct("Builder")
             .field("name", &self.name)
             .field("capacity", &self.capacity)
+            .field("capacity_bytes", &self.bytes.as_ref().map(|(limit, _)| limit))
             .field("overflow", &self.overflow)
             .field("linger", &self.linger)
             .field("concurrency", &self.concurrency)

@@ -1,7 +1,7 @@
 use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use events_core::{
-    AsyncSink, Close, Closing, ErrorKind, Event, Overflow, Sink, SinkError, Stats,
+    AsyncSink, Close, CloseOnDrop, Closing, ErrorKind, Event, Overflow, Sink, SinkError, Stats,
     engine::{
         Account, Mode,
         clock::{self, Sleep},
@@ -15,7 +15,11 @@ use events_core::{
 /// A handle: clones share the queue, and it implements both [`Sink`] and [`AsyncSink`]. The sink
 /// is written to by a worker, a thread or a future; or by several side by side, with
 /// [`concurrency`](crate::Builder::concurrency). Dropping the last handle closes the queue without
-/// waiting: what was accepted is still delivered, as long as the process lives.
+/// waiting: what was accepted is still delivered, as long as the process lives;
+/// [`close_on_drop`](Self::close_on_drop) waits.
+///
+/// A child that `fork` makes has none of its parent's threads: there the queue takes events and delivers
+/// none. Fork first, and make the queue in the child.
 ///
 /// # Default
 /// Unbounded, one event at a time, no dead letter. [`builder`](Self::builder) has the rest.
@@ -113,6 +117,33 @@ impl<E: Event + Clone> Queue<E> {
     /// [`Undelivered`](events_core::ErrorKind::Undelivered), with the number of events given up.
     pub fn close_within(&self, limit: Duration) -> Closing<'_> {
         self.handle.account.close_within(limit)
+    }
+
+    /// A guard that calls [`close_within`](Self::close_within) when it is dropped, and waits for that: so
+    /// that what was written gets there before `main` returns. It is a handle as well.
+    ///
+    /// It blocks its thread, for `limit` and a moment more at most. Where that would starve the worker,
+    /// inside a task while the worker is a task too, the wait is refused, told through
+    /// `tracing`, and the close goes on without it: in a task, `.await` a
+    /// [`close_within`](Self::close_within) instead.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use events_core::{Memory, Sink};
+    /// use events_queue::Queue;
+    ///
+    /// let memory = Arc::new(Memory::new());
+    /// {
+    ///     let queue = Queue::spawn(Arc::clone(&memory));
+    ///     let _guard = queue.close_on_drop(Duration::from_secs(10));
+    ///     queue.write(&"started")?;
+    /// }
+    /// assert_eq!(memory.events(), ["started"]);
+    /// # Ok::<(), events_core::SinkError>(())
+    /// ```
+    pub fn close_on_drop(&self, limit: Duration) -> CloseOnDrop {
+        let queue = self.clone();
+        CloseOnDrop::new(move || queue.close_within(limit).wait())
     }
 
     /// What became of the events so far.

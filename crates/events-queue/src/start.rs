@@ -12,8 +12,10 @@ use std::{
 use events_core::{
     Close, ConfigError, Event, Overflow,
     engine::{
-        Account, AccountConfig, Cursor, Deliver, Linger, Policy, Rules, Run, Worker, feed::Feed,
-        park::block_on, schedule,
+        Account, AccountConfig, Cursor, Deliver, Linger, Policy, Rules, Run, Worker,
+        feed::{Feed, Weigher},
+        park::block_on,
+        schedule,
     },
 };
 
@@ -84,10 +86,16 @@ impl<E: Event + Clone, M> Builder<E, M> {
         let chunk = self.linger.map_or(Feed::<E>::CHUNK, |linger| linger.events);
         let chunk = chunk.min(self.capacity.unwrap_or(usize::MAX));
         let limit = self.capacity.map(|capacity| capacity as u64);
-        let bound = limit.filter(|_| overflow == Overflow::DropOldest);
+        let drops_oldest = overflow == Overflow::DropOldest;
+        let is_bounded = limit.is_some() || self.bytes.is_some();
+        let bound = (drops_oldest && is_bounded).then(|| limit.unwrap_or(u64::MAX));
         let cursor = Arc::new(Cursor::new(0, bound));
         let mut feed = Feed::with_chunks(chunk);
-        if let (Some(limit), None) = (limit, bound) {
+        if let Some((bytes, size)) = &self.bytes {
+            let (size, in_order) = (Arc::clone(size), !self.is_scheduled());
+            let weigher = Weigher { limit: *bytes as u64, size, drops_oldest, in_order };
+            feed = feed.weighed(limit.unwrap_or(u64::MAX), Arc::clone(&cursor), weigher);
+        } else if let (Some(limit), None) = (limit, bound) {
             feed = feed.bounded(limit, Arc::clone(&cursor));
         }
         let parts = AccountConfig {
@@ -162,7 +170,10 @@ impl<E: Event + Clone, M> Builder<E, M> {
         if self.capacity == Some(0) {
             return refuse("capacity", "must be at least 1, was 0");
         }
-        if self.overflow.is_some() && self.capacity.is_none() {
+        if self.bytes.as_ref().is_some_and(|(limit, _)| *limit == 0) {
+            return refuse("capacity_bytes", "must be at least 1, was 0");
+        }
+        if self.overflow.is_some() && self.capacity.is_none() && self.bytes.is_none() {
             return refuse("overflow", "needs a capacity, without which the queue is never full");
         }
         if self.overflow == Some(Overflow::BlockFor(Duration::ZERO)) {

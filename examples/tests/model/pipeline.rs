@@ -126,6 +126,9 @@ impl Pipeline {
         if let Some(capacity) = plan.capacity {
             builder = builder.capacity(capacity);
         }
+        if let Some(bytes) = plan.bytes {
+            builder = builder.capacity_bytes(bytes, |event| 1 + usize::from(event.number % 4));
+        }
         if let Some(overflow) = plan.overflow {
             builder = builder.overflow(overflow);
         }

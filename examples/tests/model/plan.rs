@@ -62,6 +62,8 @@ pub(crate) enum Drive {
 pub(crate) struct Queue {
     pub(crate) drive: Drive,
     pub(crate) capacity: Option<usize>,
+    /// A bound in bytes, for events of one to four each.
+    pub(crate) bytes: Option<usize>,
     pub(crate) overflow: Option<Overflow>,
     /// How many events at most, and how many microseconds it lingers.
     pub(crate) batch: Option<(usize, u64)>,
@@ -272,6 +274,10 @@ impl Dice {
             _ => Lanes::One,
         };
         capacity = capacity.map(|capacity| capacity.max(lanes.count()));
+        let bytes = self.one_in(4).then(|| self.rng.usize(1..=2 * most));
+        if bytes.is_some() && self.one_in(2) {
+            capacity = None;
+        }
         let brief = Duration::from_micros(self.micros());
         let overflow = self.pick(&[
             Overflow::Block,
@@ -289,7 +295,8 @@ impl Dice {
         Queue {
             drive: self.drive(),
             capacity,
-            overflow: capacity.map(|_| overflow),
+            bytes,
+            overflow: (capacity.is_some() || bytes.is_some()).then_some(overflow),
             batch,
             lanes,
             next,

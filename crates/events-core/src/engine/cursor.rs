@@ -26,6 +26,8 @@ pub struct Cursor {
     /// How far it has to come before it is to look after those who wait for that.
     notify_at: AtomicU64,
     bound: Option<u64>,
+    /// What lies before was dropped for newer events, where not their number is bounded.
+    floor: AtomicU64,
 }
 
 impl Cursor {
@@ -38,6 +40,7 @@ impl Cursor {
             stop: AtomicU64::new(u64::MAX),
             notify_at: AtomicU64::new(u64::MAX),
             bound,
+            floor: AtomicU64::new(0),
         }
     }
 
@@ -123,6 +126,17 @@ impl Cursor {
         self.stop.fetch_min(end, Ordering::AcqRel);
     }
 
+    /// Only what lies at or after `floor` is to be delivered. It needs a [`bound`](Self::bound), or nobody
+    /// looks.
+    pub fn drop_before(&self, floor: u64) {
+        self.floor.store(floor, Ordering::Release);
+    }
+
+    /// What lies before is to be dropped.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor.load(Ordering::Acquire)
+    }
+
     /// How far it may lag behind the head; `None` is without end.
     #[inline]
     pub const fn bound(&self) -> Option<u64> {
@@ -142,7 +156,10 @@ impl Cursor {
     #[inline]
     pub(crate) fn lag_at(&self, at: u64, head: u64) -> u64 {
         let end = head.min(self.stop());
-        self.bound.map_or(0, |bound| end.saturating_sub(at).saturating_sub(bound))
+        self.bound.map_or(0, |bound| {
+            let beyond = end.saturating_sub(at).saturating_sub(bound);
+            beyond.max(self.floor().min(end).saturating_sub(at))
+        })
     }
 }
 

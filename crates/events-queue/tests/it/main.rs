@@ -1,7 +1,9 @@
 //! The queue and the channel from outside, on threads and in tasks.
 
 mod batch;
+mod capacity_bytes;
 mod channel;
+mod close_on_drop;
 mod closing;
 mod concurrent;
 mod concurrent_end;

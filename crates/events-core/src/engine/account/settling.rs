@@ -110,7 +110,7 @@ impl<E: Event + Clone> Account<E> {
     pub(crate) fn drop_excess(&self) -> Flow {
         let cursor = &self.parts.cursor;
         let (Some(backlog), Some(bound)) = (&self.backlog, cursor.bound()) else { return Flow::Go };
-        if self.feed.head().saturating_sub(cursor.reached()) <= bound {
+        if cursor.floor() == 0 && self.feed.head().saturating_sub(cursor.reached()) <= bound {
             return Flow::Go;
         }
         let mut dropped = Vec::new();

@@ -7,7 +7,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{chunk::Chunk, wait_queue::WaitQueue};
+use super::{chunk::Chunk, wait_queue::WaitQueue, weights::Weights};
 use crate::{
     engine::waker_set::{WakeList, WakerSet},
     runtime::{clock, dispose::dispose_each, sync::Arc},
@@ -38,8 +38,10 @@ pub(super) struct Log<E> {
     wanted: usize,
     /// Whether a reader is to take what is there without lingering for more.
     hurried: bool,
-    /// Writers that wait for room.
-    pub(super) wait_queue: WaitQueue<E>,
+    /// Writers that wait for room, each with its event and how many bytes that has.
+    pub(super) wait_queue: WaitQueue<(E, u64)>,
+    /// The bytes of what is not settled, if they are bounded.
+    pub(super) weights: Weights,
     pub(super) closed: bool,
 }
 
@@ -104,6 +106,7 @@ impl<E> Log<E> {
             wanted: 1,
             hurried: false,
             wait_queue: WaitQueue::new(),
+            weights: Weights::default(),
             closed: false,
         }
     }
@@ -136,6 +139,15 @@ impl<E> Log<E> {
             return None;
         }
         Some(self.after_append(ripe, full))
+    }
+
+    /// Seals what is open, and lets go of what nobody needs any more, after an append.
+    pub(super) fn cut(&mut self, aftermath: Option<Aftermath<E>>) -> Aftermath<E> {
+        let none = || Aftermath { sleepers: WakeList::none(), unneeded: Unneeded::new() };
+        let mut aftermath = aftermath.unwrap_or_else(none);
+        self.seal();
+        self.trim(&mut aftermath.unneeded);
+        aftermath
     }
 
     /// Starts the clock of the next chunk and makes room for as many events as the last one had.
@@ -173,6 +185,12 @@ impl<E> Log<E> {
         self.wake()
     }
 
+    /// The same, where there is something to take and nobody has been told yet: so that whoever is woken
+    /// may ask for it again without waking itself for ever.
+    pub(super) fn hurry_once(&mut self) -> WakeList {
+        if self.hurried || self.open.is_empty() { WakeList::none() } else { self.hurry() }
+    }
+
     /// Gives the open events, if any, to all readers as one chunk.
     fn seal(&mut self) {
         if self.open.is_empty() {
@@ -193,7 +211,9 @@ impl<E> Log<E> {
     fn trim(&mut self, unneeded: &mut Unneeded<E>) {
         let bound = self.bounds.last_key_value().map_or(0, |(bound, _)| *bound);
         while let Some(Sealed { chunk, needed }) = self.sealed.front() {
-            let skippable = needed.bounded == 0 || chunk.end().saturating_add(bound) <= self.head;
+            let skippable = needed.bounded == 0
+                || chunk.end().saturating_add(bound) <= self.head
+                || chunk.end() <= self.weights.floor();
             if needed.unbounded > 0 || !skippable {
                 return;
             }

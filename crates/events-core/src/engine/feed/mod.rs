@@ -28,9 +28,11 @@
 mod chunk;
 mod log;
 mod reader;
+mod room;
 #[cfg(test)]
 mod tests;
 mod wait_queue;
+mod weights;
 
 use std::{
     fmt,
@@ -42,10 +44,12 @@ pub use chunk::Chunk;
 use log::{Aftermath, Log};
 pub(crate) use reader::Leftover;
 pub use reader::Reader;
+use room::Room;
+pub use room::{SizeOf, Weigher};
 pub use wait_queue::WaitQueue;
 
 use crate::{
-    engine::cursor::Cursor,
+    engine::{cursor::Cursor, waker_set::WakeList},
     error::ErrorKind,
     runtime::{
         dispose::{self, dispose},
@@ -65,20 +69,7 @@ pub struct Feed<E> {
     head: AtomicU64,
     /// How many readers there are, to be read without the lock.
     readers: AtomicU64,
-    room: Option<Room>,
-}
-
-/// What bounds the log for its writers.
-struct Room {
-    capacity: u64,
-    /// How far the feed's one reader has come.
-    cursor: Arc<Cursor>,
-}
-
-impl Room {
-    fn is_in<E>(&self, log: &Log<E>) -> bool {
-        log.head() - self.cursor.published() < self.capacity
-    }
+    room: Option<Room<E>>,
 }
 
 /// Why a feed did not take an event, with the event.
@@ -127,7 +118,13 @@ impl<E> Feed<E> {
     /// The same feed, which refuses an event while `capacity` of them are written and not yet
     /// settled at `cursor`, that of its one reader.
     pub fn bounded(mut self, capacity: u64, cursor: Arc<Cursor>) -> Self {
-        self.room = Some(Room { capacity, cursor });
+        self.room = Some(Room::new(capacity, cursor, None));
+        self
+    }
+
+    /// The same, bounded in bytes as well: see [`Weigher`].
+    pub fn weighed(mut self, capacity: u64, cursor: Arc<Cursor>, weigher: Weigher<E>) -> Self {
+        self.room = Some(Room::new(capacity, cursor, Some(weigher)));
         self
     }
 
@@ -151,14 +148,12 @@ impl<E> Feed<E> {
     /// # Errors
     /// The event, if the feed is closed or has no room.
     pub fn push(&self, event: E) -> Result<(), Refused<E>> {
+        if let Some(room) = &self.room {
+            return self.push_bounded(room, event);
+        }
         let mut log = self.log.lock();
         if log.closed {
             return Err(Refused::Closed(event));
-        }
-        if let Some(room) = &self.room
-            && (!log.wait_queue.is_empty() || !room.is_in(&log))
-        {
-            return Err(Refused::Full(event));
         }
         if !log.has_readers() {
             log.count_unread();
@@ -177,19 +172,61 @@ impl<E> Feed<E> {
         Ok(())
     }
 
+    /// The same, where there may be no room.
+    fn push_bounded(&self, room: &Room<E>, event: E) -> Result<(), Refused<E>> {
+        // Before the lock, since how large an event is may be somebody else's to say.
+        let bytes = room.weigh(&event);
+        let mut log = self.log.lock();
+        if log.closed {
+            return Err(Refused::Closed(event));
+        }
+        if !log.wait_queue.is_empty() || !room.is_in(&mut log, bytes) {
+            // A full log has no more to linger for, however few events those are.
+            let sleepers = room.is_weighed().then(|| log.hurry_once());
+            drop(log);
+            sleepers.into_iter().for_each(WakeList::wake);
+            return Err(Refused::Full(event));
+        }
+        if !log.has_readers() {
+            log.count_unread();
+            self.head.store(log.head(), Ordering::Release);
+            drop(log);
+            dispose(event);
+            return Ok(());
+        }
+        let aftermath = room.append(&mut log, event, bytes);
+        self.head.store(log.head(), Ordering::Release);
+        drop(log);
+        if let Some(aftermath) = aftermath {
+            aftermath.deal_with();
+        }
+        Ok(())
+    }
+
+    /// These events are settled, in whatever order; [`push`](Self::push) finds out by itself how far
+    /// a reader has come that settles them in theirs.
+    pub(crate) fn settle_bytes(&self, numbers: impl Iterator<Item = u64>) {
+        if let Some(room) = &self.room
+            && room.is_weighed()
+        {
+            self.log.lock().weights.settle(numbers);
+        }
+    }
+
     /// Joins the wait queue for room with an event that [`push`](Self::push) called too many.
     ///
     /// # Errors
     /// The event, if the feed is closed.
     pub fn wait_for_room(self: &Arc<Self>, event: E) -> Result<Ticket<E>, Refused<E>> {
+        let bytes = self.room.as_ref().map_or(0, |room| room.weigh(&event));
         let mut log = self.log.lock();
         if log.closed {
             return Err(Refused::Closed(event));
         }
-        let number = log.wait_queue.enqueue(event, Waker::noop().clone());
+        let number = log.wait_queue.enqueue((event, bytes), Waker::noop().clone());
         drop(log);
         if let Some(room) = &self.room {
-            room.cursor.notify();
+            room.cursor().notify();
         }
         // The reader may have made room just before it could see the line.
         self.admit();
@@ -202,14 +239,18 @@ impl<E> Feed<E> {
         let mut wake = Vec::new();
         let mut aftermaths = Vec::new();
         let mut log = self.log.lock();
-        while room.is_in(&log) {
-            let Some((event, waker)) = log.wait_queue.admit() else { break };
-            aftermaths.extend(log.append(event));
+        while let Some(bytes) = log.wait_queue.first().map(|(_, bytes)| *bytes)
+            && room.is_in(&mut log, bytes)
+        {
+            let Some(((event, bytes), waker)) = log.wait_queue.admit() else { break };
+            aftermaths.extend(room.append(&mut log, event, bytes));
             self.head.store(log.head(), Ordering::Release);
             wake.push(waker);
         }
         let waiting = !log.wait_queue.is_empty();
+        let sleepers = (waiting && room.is_weighed()).then(|| log.hurry_once());
         drop(log);
+        sleepers.into_iter().for_each(WakeList::wake);
         aftermaths.into_iter().for_each(Aftermath::deal_with);
         wake.into_iter().for_each(dispose::wake);
         waiting
@@ -224,7 +265,7 @@ impl<E> Feed<E> {
         let waiting = log.wait_queue.clear();
         drop(log);
         sleepers.wake();
-        for (event, waker) in waiting {
+        for ((event, _), waker) in waiting {
             dispose::wake(waker);
             dispose(event);
         }

@@ -69,6 +69,11 @@ impl<E> WaitQueue<E> {
         number
     }
 
+    /// What the first one waits with.
+    pub fn first(&self) -> Option<&E> {
+        self.waiting.front().map(|waiting| &waiting.event)
+    }
+
     /// Lets the first one in: its event, and whom to wake.
     pub fn admit(&mut self) -> Option<(E, Waker)> {
         let Waiting { number, event, waker } = self.waiting.pop_front()?;

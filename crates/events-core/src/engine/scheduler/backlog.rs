@@ -381,7 +381,8 @@ impl<E> Backlog<E> {
         let mut locked = self.locked.lock();
         // Under the lock, where nothing is settled meanwhile: before it, others may go beyond the head.
         let head = locked.state.reader.feed().head();
-        let skipped = locked.state.drop_excess(head, self.cursor.reached(), bound, dropped);
+        let (settled, floor) = (self.cursor.reached(), self.cursor.floor());
+        let skipped = locked.state.drop_excess(head, settled, bound, floor, dropped);
         if skipped > 0 {
             self.cursor.settle_shared(skipped);
         }

@@ -254,6 +254,7 @@ impl<E> State<E> {
         }
         let Some(batch) = self.delivering[deliverer].take() else { return 0 };
         self.in_flight -= batch.len();
+        self.reader.feed().settle_bytes(batch.metas.iter().map(|meta| meta.number));
         if self.held.is_ordered() {
             batch.metas.iter().for_each(|meta| self.held.release(meta.key));
         }
@@ -279,10 +280,12 @@ impl<E> State<E> {
         let (failed, unneeded) = (Vec::new(), Vec::new());
         let mut answered = Answered { delivered: 0, failed, unneeded, has_parked: false };
         let events = batch.events.into_iter().zip(batch.metas).zip(outcomes);
+        let mut settled = Vec::new();
         // From the last to the first, as `park` wants them.
         for ((event, mut meta), outcome) in events.collect::<Vec<_>>().into_iter().rev() {
             match outcome {
                 Outcome::Delivered => {
+                    settled.push(meta.number);
                     answered.delivered += 1;
                     answered.unneeded.push(event);
                 }
@@ -297,6 +300,7 @@ impl<E> State<E> {
                     answered.has_parked = true;
                 }
                 Outcome::Failed(error) => {
+                    settled.push(meta.number);
                     if batch.refused.is_none() {
                         meta.attempts += 1;
                         meta.first_failure =
@@ -306,6 +310,7 @@ impl<E> State<E> {
                 }
             }
         }
+        self.reader.feed().settle_bytes(settled.into_iter());
         answered.failed.reverse();
         if batch.refused.is_none() && self.held.is_ordered() {
             keys.iter().for_each(|meta| self.held.release(meta.key));
@@ -313,14 +318,15 @@ impl<E> State<E> {
         Some(answered)
     }
 
-    /// Drops the oldest events that wait, so that at most `bound` do, of all that were written before
-    /// `head` and of which `settled` are settled. How many of them count as skipped: those too that
+    /// Drops the events that wait and lie before `floor`, and the oldest, so that at most `bound` wait, of
+    /// all that were written before `head` and of which `settled` are settled. How many of them count as skipped: those too that
     /// the log has let go of.
     pub(crate) fn drop_excess(
         &mut self,
         head: u64,
         settled: u64,
         bound: u64,
+        floor: u64,
         dropped: &mut Vec<E>,
     ) -> u64 {
         let mut skipped = std::mem::take(&mut self.lost);
@@ -334,16 +340,32 @@ impl<E> State<E> {
             excess -= 1;
             skipped += 1;
         }
+        while let Some(event) = self.pop_before(floor) {
+            dropped.push(event);
+            skipped += 1;
+        }
         if self.opened.as_ref().is_some_and(|opened| opened.events.is_empty()) {
             self.opened = None;
         }
         // What somebody is opening is older than what is in the log.
-        if self.opened.is_none() && self.opening.is_none() && self.held.is_empty() && excess > 0 {
-            let end = head.min(self.reader.at() + excess);
+        let beyond = if self.held.is_empty() { excess } else { 0 };
+        let beyond = beyond.max(floor.saturating_sub(self.reader.at()));
+        if self.opened.is_none() && self.opening.is_none() && beyond > 0 {
+            let end = head.min(self.reader.at() + beyond);
             skipped += end - self.reader.at();
             self.reader.advance_to(end);
         }
         skipped
+    }
+
+    /// The oldest event that waits, if it lies before `floor`.
+    fn pop_before(&mut self, floor: u64) -> Option<E> {
+        let is_before = |number: u64| number < floor;
+        if self.held.oldest().is_some_and(|(number, _)| is_before(number)) {
+            return self.held.drop_oldest().map(|(event, _)| event);
+        }
+        let opened = self.opened.as_mut().filter(|opened| is_before(opened.first))?;
+        opened.pop().map(|(event, _)| event)
     }
 
     /// Takes out all that is left, and ignores what comes.
