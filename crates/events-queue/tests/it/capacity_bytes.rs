@@ -58,7 +58,9 @@ fn an_event_beyond_the_limit_is_taken_alone() {
 fn drop_newest_keeps_what_fits() {
     for builder in both(10, Overflow::DropNewest) {
         let (queue, script) = held(builder, 4);
-        [3, 4, 2, 3].into_iter().for_each(|event| Sink::write(&queue, &event).unwrap());
+        for event in [3, 4, 2, 3] {
+            Sink::write(&queue, &event).unwrap();
+        }
         assert_stats(&queue, [5, 0, 0, 2, 0, 3]);
         script.open();
         queue.close().wait().unwrap();
@@ -70,7 +72,9 @@ fn drop_newest_keeps_what_fits() {
 fn drop_oldest_keeps_the_newest_that_fit_and_what_is_in_the_sinks_hands() {
     for builder in both(10, Overflow::DropOldest) {
         let (queue, script) = held(builder, 4);
-        [1, 2, 3, 4, 5].into_iter().for_each(|event| Sink::write(&queue, &event).unwrap());
+        for event in [1, 2, 3, 4, 5] {
+            Sink::write(&queue, &event).unwrap();
+        }
         until(|| {
             script.pass();
             queue.stats().delivered == 3
