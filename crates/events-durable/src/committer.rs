@@ -23,6 +23,13 @@ use crate::{
 /// takes, so that a writer who stays away costs the others little.
 const GATHER: Duration = Duration::from_millis(1);
 
+/// How many events a commit deletes at most, since writers wait for that: where none comes, and
+/// beside so many new ones where some do. Those that are left are deleted when there is time.
+const SWEEP: u64 = 2_048;
+const SWEEP_BESIDE_WRITES: u64 = 32;
+/// So long after a write, another one is expected.
+const EXPECTED: Duration = Duration::from_millis(100);
+
 /// How often to look whether the file is still there.
 const CHECK: Duration = Duration::from_secs(1);
 
@@ -43,6 +50,10 @@ pub(crate) struct Committer<E: Event> {
     pub(crate) loader: Option<JoinHandle<()>>,
     /// When it last looked whether the file is still there.
     pub(crate) checked: Instant,
+    /// When events were written last.
+    pub(crate) written: Option<Instant>,
+    /// Whether there are events that nobody needs, left over from the last commit.
+    pub(crate) has_leftovers: bool,
 }
 
 /// Consumers, and what they have the disk know.
@@ -53,6 +64,8 @@ type Saving<E> = Vec<(Arc<ConsumerState<E>>, Snapshot)>;
 struct Change {
     /// All before is deleted, but for events that have rows.
     trimmed: u64,
+    /// Whether there are more to be deleted.
+    has_leftovers: bool,
     /// How many bytes of the file are in use.
     used: u64,
     /// When events were written, in milliseconds since the epoch.
@@ -64,7 +77,7 @@ impl<E: Event> Committer<E> {
         become_disk_thread();
         let (mut group, mut until) = (1, Instant::now());
         while let Some(mut store) = self.store.take() {
-            let mut work = self.log.commits.next_work(group, until);
+            let mut work = self.log.commits.next_work(group, until, self.has_leftovers);
             let (writes, start) = (work.writes.len(), Instant::now());
             let commands = std::mem::take(&mut work.commands);
             let is_end = work.is_end;
@@ -88,11 +101,15 @@ impl<E: Event> Committer<E> {
         }
     }
 
-    fn commit(&self, store: &mut Store, work: Work<E>) {
-        let Work { writes, mut changed, .. } = work;
-        if writes.is_empty() && changed.is_empty() {
+    fn commit(&mut self, store: &mut Store, work: Work<E>) {
+        let Work { writes, mut changed, is_end, .. } = work;
+        if writes.is_empty() && changed.is_empty() && !self.has_leftovers {
             return;
         }
+        if !writes.is_empty() {
+            self.written = Some(Instant::now());
+        }
+        let sweep = if is_end { u64::MAX } else { self.sweep(&writes) };
         self.drop_oldest(store, &writes, &mut changed);
         let cut = self.overtake(store, &mut changed);
         let begin = |consumer: Arc<ConsumerState<E>>| {
@@ -100,9 +117,13 @@ impl<E: Event> Committer<E> {
             (consumer, snapshot)
         };
         let saving: Saving<E> = changed.into_iter().map(begin).collect();
-        match self.transact(store, &writes, &saving, cut) {
-            Ok(change) => self.committed(store, writes, saving, change),
+        match self.transact(store, &writes, &saving, cut, sweep) {
+            Ok(change) => {
+                self.has_leftovers = change.has_leftovers;
+                self.committed(store, writes, saving, change);
+            }
             Err(error) => {
+                self.has_leftovers = false;
                 let error = self.failed("commit", error);
                 let mut changed = Vec::new();
                 for (consumer, snapshot) in saving {
@@ -118,6 +139,15 @@ impl<E: Event> Committer<E> {
         }
     }
 
+    /// How many events the next commit deletes at most.
+    fn sweep(&self, writes: &[Write<E>]) -> u64 {
+        let expects_writes = self.written.is_some_and(|written| written.elapsed() < EXPECTED);
+        if expects_writes && !self.log.commits.lock().is_full() {
+            return SWEEP_BESIDE_WRITES + 2 * count(writes);
+        }
+        SWEEP
+    }
+
     /// Writes, saves what consumers have settled, and deletes what nobody needs: all or nothing.
     fn transact(
         &self,
@@ -125,6 +155,7 @@ impl<E: Event> Committer<E> {
         writes: &[Write<E>],
         saving: &Saving<E>,
         cut: Option<u64>,
+        sweep: u64,
     ) -> rusqlite::Result<Change> {
         let (first, before) = (store.next_seq, store.trimmed);
         let head = first + count(writes);
@@ -135,7 +166,8 @@ impl<E: Event> Committer<E> {
         }
         // First what goes, so that its pages are free for what comes: each page that is touched is
         // a write to the log.
-        let trimmed = self.trimmed(&transaction, before, head, cut)?;
+        let needless = self.needless(&transaction, before, head, cut)?;
+        let trimmed = needless.min(before.saturating_add(sweep));
         store::delete(&transaction, &(before..trimmed.min(first)))?;
         for seq in saving.iter().flat_map(|(_, saved)| &saved.changes.settled_rows) {
             if *seq < trimmed {
@@ -158,11 +190,11 @@ impl<E: Event> Committer<E> {
             self.log.commits.bounds.max_size < u64::MAX || self.log.retention.size.is_some();
         let used = if is_bounded { store::size(&transaction)?.0 } else { 0 };
         transaction.commit()?;
-        Ok(Change { trimmed, used, written })
+        Ok(Change { trimmed, has_leftovers: trimmed < needless, used, written })
     }
 
     /// Up to where events may be deleted.
-    fn trimmed(
+    fn needless(
         &self,
         transaction: &Transaction<'_>,
         before: u64,
@@ -189,7 +221,7 @@ impl<E: Event> Committer<E> {
         store.is_opening_saved |= !writes.is_empty();
         self.log.commits.committed(&writes, first, change.used);
         if !writes.is_empty() {
-            let fresh = |(text, event): (Arc<str>, Arc<E>)| Fresh {
+            let fresh = |(text, event): (String, Arc<E>)| Fresh {
                 written: change.written,
                 bytes: text.len() as u32,
                 event,

@@ -254,7 +254,7 @@ impl<E: Event + Serialize + DeserializeOwned> DurableLog<E> {
         self.commits().lock().check_open()?;
         let encoded = |(at, event)| {
             let (text, event) = encode(event).map_err(|error| (at, error))?;
-            Ok((Arc::from(text), Arc::new(event)))
+            Ok((text, Arc::new(event)))
         };
         let encoded: Result<Vec<_>, (usize, SinkError)> =
             events.iter().enumerate().map(encoded).collect();

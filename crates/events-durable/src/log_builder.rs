@@ -179,6 +179,8 @@ impl<E: Event + DeserializeOwned> LogBuilder<E> {
             log: Arc::clone(&state),
             loader: Some(loader),
             checked: Instant::now(),
+            written: None,
+            has_leftovers: false,
         };
         let started = start("disk").spawn(move || committer.run());
         if let Err(error) = started {

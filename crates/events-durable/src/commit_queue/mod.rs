@@ -103,7 +103,7 @@ impl<E> CommitQueue<E> {
     /// dropped them.
     pub(crate) fn offer(
         &self,
-        events: Vec<(Arc<str>, Arc<E>)>,
+        events: Vec<(String, Arc<E>)>,
     ) -> Result<Option<Offered>, SinkError> {
         check_thread()?;
         let write = Write { events, promise: Arc::default() };
@@ -217,15 +217,16 @@ impl<E> CommitQueue<E> {
     }
 
     /// What to do next, as soon as there is something. Until `until`, writes wait until there are
-    /// `group` of them: those whom the last commit has woken are on their way with the next.
-    pub(crate) fn next_work(&self, group: usize, until: Instant) -> Work<E> {
+    /// `group` of them: those whom the last commit has woken are on their way with the next. With
+    /// `leftovers` to do, it does not wait.
+    pub(crate) fn next_work(&self, group: usize, until: Instant, leftovers: bool) -> Work<E> {
         let mut state = self.lock();
         loop {
             state.admit(&self.bounds);
             let now = Instant::now();
             let gathering = now < until && state.closed.is_none();
             state.worth = if gathering { group } else { 1 };
-            if let Some(work) = state.work(now) {
+            if let Some(work) = state.work(now, leftovers && !gathering) {
                 return work;
             }
             match gathering.then_some(until).into_iter().chain(state.changes_due).min() {

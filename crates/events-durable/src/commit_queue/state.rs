@@ -64,7 +64,7 @@ pub(crate) struct State<E> {
 /// Events to be committed, all or none.
 #[derive(Debug)]
 pub(crate) struct Write<E> {
-    pub(crate) events: Vec<(Arc<str>, Arc<E>)>,
+    pub(crate) events: Vec<(String, Arc<E>)>,
     pub(crate) promise: Arc<Promise>,
 }
 
@@ -75,8 +75,8 @@ impl<E> Write<E> {
 
     /// What it takes on the disk, more or less.
     pub(super) fn cost(&self) -> u64 {
-        let cost = |text: &Arc<str>| text.len() as u64 + text.len() as u64 / 16 + 64;
-        self.events.iter().map(|(text, _)| cost(text)).sum()
+        let cost = |(text, _): &(String, Arc<E>)| text.len() as u64 + text.len() as u64 / 16 + 64;
+        self.events.iter().map(cost).sum()
     }
 }
 
@@ -149,6 +149,11 @@ impl<E> State<E> {
         self.finished.is_some()
     }
 
+    /// Whether somebody waits for room.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     pub(super) fn has_room(&self, bounds: &Bounds, write: &Write<E>) -> bool {
         if bounds.overflow == Overflow::DropOldest {
             return true;
@@ -214,9 +219,10 @@ impl<E> State<E> {
             && self.changed.is_empty()
     }
 
-    pub(super) fn work(&mut self, now: Instant) -> Option<Work<E>> {
+    pub(super) fn work(&mut self, now: Instant, leftovers: bool) -> Option<Work<E>> {
         let is_end = self.is_over();
-        let commit = self.changes_due.is_some_and(|due| now >= due)
+        let commit = leftovers
+            || self.changes_due.is_some_and(|due| now >= due)
             || (!self.writes.is_empty() && self.writes.len() >= self.worth)
             || !self.commands.is_empty();
         if !(commit || is_end) {
