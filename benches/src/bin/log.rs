@@ -91,8 +91,15 @@ fn batches(events: usize) {
     show("batches of 256 by one writer", ours, "events/s", &beside);
 }
 
-/// 64 writers and one consumer, then a hundred.
+/// One writer and 64, each with one consumer and then with a hundred.
 async fn consumers(events: usize) {
+    for writers in [1, 64] {
+        let events = if writers == 1 { events / 16 } else { events };
+        writers_and_consumers(writers, events).await;
+    }
+}
+
+async fn writers_and_consumers(writers: usize, events: usize) {
     let mut alone = 0.0;
     for count in [1, 100] {
         let dir = tempfile::tempdir().expect("a directory");
@@ -103,10 +110,10 @@ async fn consumers(events: usize) {
         }
         let start = Instant::now();
         let mut tasks = JoinSet::new();
-        for _ in 0..64 {
+        for _ in 0..writers {
             let (log, event) = (log.clone(), event());
             tasks.spawn(async move {
-                for _ in 0..events / 64 {
+                for _ in 0..events / writers {
                     AsyncSink::write(&log, &event).await.expect("a disk");
                 }
             });
@@ -117,7 +124,7 @@ async fn consumers(events: usize) {
         let each = start.elapsed().as_nanos() as f64 / (events * count) as f64;
         alone = if count == 1 { written } else { alone };
         let beside = format!("{:.2} of one consumer's", written / alone);
-        show(&format!("64 writers, {count} consumers"), written, "events/s", &beside);
+        show(&format!("{writers} writers, {count} consumers"), written, "events/s", &beside);
         if count > 1 {
             show("each consumer, all told", each, "ns/event", "");
         }

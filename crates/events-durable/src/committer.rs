@@ -7,13 +7,14 @@ use std::{
 };
 
 use events_core::{ErrorKind, Event, Overflow, SinkError, engine::tell};
-use rusqlite::{ErrorCode, Transaction};
+use rusqlite::{ErrorCode, Transaction, TransactionBehavior};
 
 use crate::{
     commit_queue::{Work, Write, become_disk_thread},
     consumer_rows,
     consumer_state::{ConsumerState, Snapshot},
     log_state::LogState,
+    schema::Owner,
     store::{self, Store},
     stored::{millis, now},
     tip::Fresh,
@@ -27,6 +28,10 @@ const GATHER: Duration = Duration::from_millis(1);
 /// beside so many new ones where some do. Those that are left are deleted when there is time.
 const SWEEP: u64 = 2_048;
 const SWEEP_BESIDE_WRITES: u64 = 32;
+/// How often to look for what others have written to the file, where they may.
+const POLL: Duration = Duration::from_millis(100);
+/// The same while they are about to.
+const POLL_SOON: Duration = Duration::from_millis(1);
 /// So long after a write, another one is expected.
 const EXPECTED: Duration = Duration::from_millis(100);
 
@@ -50,6 +55,8 @@ pub(crate) struct Committer<E: Event> {
     pub(crate) loader: Option<JoinHandle<()>>,
     /// When it last looked whether the file is still there.
     pub(crate) checked: Instant,
+    /// Which version of the file was looked at last, where others may write to it.
+    pub(crate) version: Option<i64>,
     /// When events were written last.
     pub(crate) written: Option<Instant>,
     /// Whether there are events that nobody needs, left over from the last commit.
@@ -62,6 +69,8 @@ type Saving<E> = Vec<(Arc<ConsumerState<E>>, Snapshot)>;
 /// What a transaction has changed.
 #[derive(Debug, Clone, Copy)]
 struct Change {
+    /// The place of the first event that was written.
+    first: u64,
     /// All before is deleted, but for events that have rows.
     trimmed: u64,
     /// Whether there are more to be deleted.
@@ -77,7 +86,9 @@ impl<E: Event> Committer<E> {
         become_disk_thread();
         let (mut group, mut until) = (1, Instant::now());
         while let Some(mut store) = self.store.take() {
-            let mut work = self.log.commits.next_work(group, until, self.has_leftovers);
+            let poll = self.poll(&store);
+            let mut work = self.log.commits.next_work(group, until, self.has_leftovers, poll);
+            self.look_outside(&mut store);
             let (writes, start) = (work.writes.len(), Instant::now());
             let commands = std::mem::take(&mut work.commands);
             let is_end = work.is_end;
@@ -98,6 +109,39 @@ impl<E: Event> Committer<E> {
             } else {
                 self.store = Some(store);
             }
+        }
+    }
+
+    /// When to look for what others have written, if they may.
+    fn poll(&self, store: &Store) -> Option<Instant> {
+        let is_soon = self.log.commits.lock().expects_others();
+        let after = if is_soon { POLL_SOON } else { POLL };
+        (store.owner == Owner::Program).then(|| Instant::now() + after)
+    }
+
+    /// Takes up what others have written to the file.
+    fn look_outside(&mut self, store: &mut Store) {
+        if store.owner == Owner::Log {
+            return;
+        }
+        let found = store.version().and_then(|version| {
+            let is_new = self.version.replace(version) != Some(version);
+            if is_new { store::next_seq(&store.connection) } else { Ok(store.next_seq) }
+        });
+        match found {
+            Ok(next) => {
+                self.take_up(store.next_seq, next);
+                store.next_seq = next;
+            }
+            Err(error) => drop(self.failed("look at the file", error)),
+        }
+    }
+
+    /// Others have written events from `from` up to `next`.
+    fn take_up(&self, from: u64, next: u64) {
+        if next > from {
+            self.log.commits.written_by_others(next - from, next);
+            self.log.loads.grow();
         }
     }
 
@@ -157,9 +201,16 @@ impl<E: Event> Committer<E> {
         cut: Option<u64>,
         sweep: u64,
     ) -> rusqlite::Result<Change> {
-        let (first, before) = (store.next_seq, store.trimmed);
+        let before = store.trimmed;
+        // The right to write comes first: nobody else adds an event meanwhile.
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = store.connection.transaction_with_behavior(immediate)?;
+        let first = match store.owner {
+            Owner::Log => store.next_seq,
+            Owner::Program => store::next_seq(&transaction)?,
+        };
+        self.take_up(store.next_seq, first);
         let head = first + count(writes);
-        let transaction = store.connection.transaction()?;
         for (consumer, saved) in saving.iter().filter(|(_, saved)| !saved.changes.is_empty()) {
             let Snapshot { position, disabled, changes, .. } = saved;
             consumer_rows::save(&transaction, consumer.number, *position, *disabled, changes)?;
@@ -190,7 +241,7 @@ impl<E: Event> Committer<E> {
             self.log.commits.bounds.max_size < u64::MAX || self.log.retention.size.is_some();
         let used = if is_bounded { store::size(&transaction)?.0 } else { 0 };
         transaction.commit()?;
-        Ok(Change { trimmed, has_leftovers: trimmed < needless, used, written })
+        Ok(Change { first, trimmed, has_leftovers: trimmed < needless, used, written })
     }
 
     /// Up to where events may be deleted.
@@ -215,8 +266,8 @@ impl<E: Event> Committer<E> {
         saving: Saving<E>,
         change: Change,
     ) {
-        let first = store.next_seq;
-        store.next_seq += count(&writes);
+        let first = change.first;
+        store.next_seq = first + count(&writes);
         store.trimmed = change.trimmed;
         store.is_opening_saved |= !writes.is_empty();
         self.log.commits.committed(&writes, first, change.used);
@@ -375,7 +426,7 @@ impl<E: Event> Committer<E> {
     /// Makes the file small again after a large backlog was drained. What is left is copied, so it
     /// must be little; otherwise the room is used again.
     fn give_back(&self, store: &Store) {
-        if store.trimmed < store.next_seq {
+        if store.trimmed < store.next_seq || store.owner == Owner::Program {
             return;
         }
         let shrunk = store::size(&store.connection).and_then(|(used, all)| {

@@ -44,7 +44,7 @@ pub(crate) fn attach(
     let connection: &Connection = &transaction;
     let known = connection
         .query_row(
-            "SELECT consumer, position, disabled FROM consumers WHERE name = ?1",
+            "SELECT consumer, position, disabled FROM durable_consumers WHERE name = ?1",
             [name],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
@@ -54,7 +54,7 @@ pub(crate) fn attach(
     } else {
         let position = place(connection, &openings, start, head)?;
         connection.execute(
-            "INSERT INTO consumers (name, position) VALUES (?1, ?2)",
+            "INSERT INTO durable_consumers (name, position) VALUES (?1, ?2)",
             params![name, position],
         )?;
         (connection.last_insert_rowid(), position, false)
@@ -62,7 +62,7 @@ pub(crate) fn attach(
     let (found, position) = (position, position.max(trimmed(connection)?));
     let blocked = release_keys(connection, number, is_ordered)?;
     let set_aside = connection.query_row(
-        "SELECT count(*) FROM deliveries WHERE consumer = ?1 AND state < 2",
+        "SELECT count(*) FROM durable_deliveries WHERE consumer = ?1 AND state < 2",
         [number],
         |row| row.get(0),
     )?;
@@ -80,22 +80,22 @@ fn release_keys(
 ) -> Result<HashMap<u64, u64>> {
     if !is_ordered {
         connection.execute(
-            "UPDATE deliveries SET state = 0, key = NULL
+            "UPDATE durable_deliveries SET state = 0, key = NULL
              WHERE consumer = ?1 AND state < 2 AND (state = 1 OR key IS NOT NULL)",
             [consumer],
         )?;
         return Ok(HashMap::new());
     }
     connection.execute(
-        "UPDATE deliveries SET state = 0, due = 0
+        "UPDATE durable_deliveries SET state = 0, due = 0
          WHERE consumer = ?1 AND state = 1 AND NOT EXISTS (
-             SELECT 1 FROM deliveries AS other
-             WHERE other.consumer = ?1 AND other.key = deliveries.key AND other.state < 2
-                 AND (other.state = 0 OR other.seq < deliveries.seq))",
+             SELECT 1 FROM durable_deliveries AS other
+             WHERE other.consumer = ?1 AND other.key = durable_deliveries.key AND other.state < 2
+                 AND (other.state = 0 OR other.seq < durable_deliveries.seq))",
         [consumer],
     )?;
     let mut select = connection.prepare(
-        "SELECT key, sum(state) FROM deliveries
+        "SELECT key, sum(state) FROM durable_deliveries
          WHERE consumer = ?1 AND state < 2 AND key IS NOT NULL GROUP BY key",
     )?;
     let keys = select.query_map([consumer], |row| {
@@ -125,7 +125,7 @@ pub(crate) fn place(
         Start::Latest | Start::Last(0) => head,
         Start::Last(count) => connection
             .query_row(
-                "SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?1",
+                "SELECT seq FROM durable_events ORDER BY seq DESC LIMIT 1 OFFSET ?1",
                 [(count - 1).min(i64::MAX as u64)],
                 |row| row.get(0),
             )
@@ -137,7 +137,7 @@ pub(crate) fn place(
 
 /// Up to where events were deleted.
 fn trimmed(connection: &Connection) -> Result<u64> {
-    connection.query_row("SELECT trimmed FROM log", [], |row| row.get(0))
+    connection.query_row("SELECT trimmed FROM durable_log", [], |row| row.get(0))
 }
 
 /// Before this place events are older than `oldest`, or take more room than `size`; if both are
@@ -159,8 +159,9 @@ pub(crate) fn retention_cut(store: &Store, oldest: Option<u64>, size: Option<u64
 /// The first event that was written at `millis` or later. Times rise with the places, but for a
 /// clock that was set back.
 fn first_written_at(connection: &Connection, from: u64, to: u64, millis: u64) -> Result<u64> {
-    let mut select = connection
-        .prepare_cached("SELECT seq, written FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
+    let mut select = connection.prepare_cached(
+        "SELECT seq, written FROM durable_events WHERE seq >= ?1 ORDER BY seq LIMIT 1",
+    )?;
     let (mut low, mut high) = (from, to);
     while low < high {
         let middle = low.midpoint(high);
@@ -183,10 +184,12 @@ pub(crate) fn save(
     changes: &Changes,
 ) -> Result<()> {
     connection
-        .prepare_cached("UPDATE consumers SET position = ?2, disabled = ?3 WHERE consumer = ?1")?
+        .prepare_cached(
+            "UPDATE durable_consumers SET position = ?2, disabled = ?3 WHERE consumer = ?1",
+        )?
         .execute(params![consumer, position, disabled])?;
     let mut upsert = connection.prepare_cached(
-        "INSERT INTO deliveries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)
+        "INSERT INTO durable_deliveries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)
          ON CONFLICT DO UPDATE SET state = excluded.state, key = excluded.key,
              attempts = max(attempts, excluded.attempts), due = excluded.due,
              first_failed = coalesce(first_failed, excluded.first_failed),
@@ -207,13 +210,13 @@ pub(crate) fn save(
             error
         ])?;
     }
-    let mut delete =
-        connection.prepare_cached("DELETE FROM deliveries WHERE consumer = ?1 AND seq = ?2")?;
+    let mut delete = connection
+        .prepare_cached("DELETE FROM durable_deliveries WHERE consumer = ?1 AND seq = ?2")?;
     for seq in &changes.settled_rows {
         delete.execute(params![consumer, seq])?;
     }
-    let mut attempt =
-        connection.prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?2, ?1, ?3, ?4, ?5)")?;
+    let mut attempt = connection
+        .prepare_cached("INSERT OR REPLACE INTO durable_attempts VALUES (?2, ?1, ?3, ?4, ?5)")?;
     for failed in &changes.attempts {
         attempt.execute(params![consumer, failed.seq, failed.attempt, failed.at, failed.error])?;
     }
@@ -230,7 +233,7 @@ pub(crate) fn due(
 ) -> Result<Option<u64>> {
     let mut select = connection.prepare_cached(
         "SELECT d.seq, e.written, d.attempts, d.key, e.event, d.due
-         FROM deliveries AS d JOIN events AS e ON e.seq = d.seq
+         FROM durable_deliveries AS d JOIN durable_events AS e ON e.seq = d.seq
          WHERE d.consumer = ?1 AND d.state = 0 ORDER BY d.due, d.seq",
     )?;
     let mut found = select.query([consumer])?;
@@ -263,7 +266,7 @@ pub(crate) fn of_key(
 ) -> Result<()> {
     let mut select = connection.prepare_cached(
         "SELECT d.seq, e.written, d.attempts, d.key, e.event
-         FROM deliveries AS d JOIN events AS e ON e.seq = d.seq
+         FROM durable_deliveries AS d JOIN durable_events AS e ON e.seq = d.seq
          WHERE d.consumer = ?1 AND d.key = ?2 AND d.state = 1 ORDER BY d.seq",
     )?;
     let mut found = select.query(params![consumer, key.cast_signed()])?;
@@ -288,7 +291,9 @@ fn raw(row: &rusqlite::Row<'_>) -> Result<RawEvent> {
 /// The first event of a consumer that has a row and is no dead letter.
 pub(crate) fn first_set_aside(connection: &Connection, consumer: i64) -> Result<u64> {
     let first: Option<u64> = connection
-        .prepare_cached("SELECT min(seq) FROM deliveries WHERE consumer = ?1 AND state < 2")?
+        .prepare_cached(
+            "SELECT min(seq) FROM durable_deliveries WHERE consumer = ?1 AND state < 2",
+        )?
         .query_row([consumer], |row| row.get(0))?;
     Ok(first.unwrap_or(u64::MAX))
 }
@@ -296,8 +301,8 @@ pub(crate) fn first_set_aside(connection: &Connection, consumer: i64) -> Result<
 /// Has the events in this range delivered now that have no row yet: how many.
 pub(crate) fn set_aside(connection: &Connection, consumer: i64, seqs: Range<u64>) -> Result<u64> {
     let count = connection.execute(
-        "INSERT OR IGNORE INTO deliveries (consumer, seq, state, attempts, due)
-         SELECT ?1, seq, 0, 0, 0 FROM events WHERE seq >= ?2 AND seq < ?3",
+        "INSERT OR IGNORE INTO durable_deliveries (consumer, seq, state, attempts, due)
+         SELECT ?1, seq, 0, 0, 0 FROM durable_events WHERE seq >= ?2 AND seq < ?3",
         params![consumer, seqs.start, seqs.end],
     )?;
     Ok(count as u64)
@@ -306,17 +311,19 @@ pub(crate) fn set_aside(connection: &Connection, consumer: i64, seqs: Range<u64>
 /// Where the consumer furthest behind stands; `None` without consumers.
 pub(crate) fn lowest_position(connection: &Connection) -> Result<Option<u64>> {
     connection
-        .prepare_cached("SELECT min(position) FROM consumers")?
+        .prepare_cached("SELECT min(position) FROM durable_consumers")?
         .query_row([], |row| row.get(0))
 }
 
 /// Forgets a consumer and all it had. False if there is none of this name.
 pub(crate) fn delete(connection: &Connection, name: &str) -> Result<bool> {
     let number: Option<i64> = connection
-        .query_row("SELECT consumer FROM consumers WHERE name = ?1", [name], |row| row.get(0))
+        .query_row("SELECT consumer FROM durable_consumers WHERE name = ?1", [name], |row| {
+            row.get(0)
+        })
         .optional()?;
     let Some(number) = number else { return Ok(false) };
-    for table in ["deliveries", "attempts", "consumers"] {
+    for table in ["durable_deliveries", "durable_attempts", "durable_consumers"] {
         connection.execute(&format!("DELETE FROM {table} WHERE consumer = ?1"), [number])?;
     }
     Ok(true)
@@ -324,8 +331,8 @@ pub(crate) fn delete(connection: &Connection, name: &str) -> Result<bool> {
 
 /// The consumers of this name, or all.
 pub(crate) fn numbers(connection: &Connection, name: Option<&str>) -> Result<Vec<i64>> {
-    let mut select =
-        connection.prepare("SELECT consumer FROM consumers WHERE ?1 IS NULL OR name = ?1")?;
+    let mut select = connection
+        .prepare("SELECT consumer FROM durable_consumers WHERE ?1 IS NULL OR name = ?1")?;
     select.query_map([name], |row| row.get(0))?.collect()
 }
 

@@ -131,9 +131,9 @@ impl DeadLetters {
         let mut select = self.connection.prepare_cached(
             "SELECT d.consumer, c.name, d.seq, e.written, coalesce(d.error, ''), d.attempts,
                     d.first_failed, d.last_failed, e.event
-             FROM deliveries AS d
-             JOIN events AS e ON e.seq = d.seq
-             JOIN consumers AS c ON c.consumer = d.consumer
+             FROM durable_deliveries AS d
+             JOIN durable_events AS e ON e.seq = d.seq
+             JOIN durable_consumers AS c ON c.consumer = d.consumer
              WHERE d.state = 2 AND (d.seq, d.consumer) > (?1, ?2) AND (?3 IS NULL OR c.name = ?3)
              ORDER BY d.seq, d.consumer LIMIT ?4",
         )?;

@@ -11,7 +11,7 @@ pub(crate) fn replay(
     consumer: i64,
     which: &Which,
 ) -> Result<u64> {
-    let sql = "UPDATE deliveries SET state = 0, due = ?2 WHERE consumer = ?1 AND state = 2";
+    let sql = "UPDATE durable_deliveries SET state = 0, due = ?2 WHERE consumer = ?1 AND state = 2";
     change(connection, openings, consumer, which, sql)
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn purge(
     consumer: i64,
     which: &Which,
 ) -> Result<u64> {
-    let sql = "DELETE FROM deliveries WHERE ?2 = ?2 AND consumer = ?1 AND state = 2";
+    let sql = "DELETE FROM durable_deliveries WHERE ?2 = ?2 AND consumer = ?1 AND state = 2";
     change(connection, openings, consumer, which, sql)
 }
 
@@ -50,13 +50,13 @@ fn change(
 /// Deletes the events before `trimmed` that nothing refers to any more.
 pub(crate) fn sweep(connection: &Connection, trimmed: u64) -> Result<()> {
     connection.execute(
-        "DELETE FROM events WHERE seq < ?1
-         AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.seq = events.seq)",
+        "DELETE FROM durable_events WHERE seq < ?1
+         AND NOT EXISTS (SELECT 1 FROM durable_deliveries WHERE durable_deliveries.seq = durable_events.seq)",
         [trimmed],
     )?;
     connection.execute(
-        "DELETE FROM attempts WHERE seq < ?1
-         AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = attempts.seq)",
+        "DELETE FROM durable_attempts WHERE seq < ?1
+         AND NOT EXISTS (SELECT 1 FROM durable_events WHERE durable_events.seq = durable_attempts.seq)",
         [trimmed],
     )?;
     Ok(())

@@ -67,13 +67,13 @@ pub struct Attempt {
 impl History {
     pub(crate) fn load(connection: &Connection, id: EventId, seq: u64) -> Result<Option<Self>> {
         let written: Option<u64> = connection
-            .query_row("SELECT written FROM events WHERE seq = ?1", [seq], |row| row.get(0))
+            .query_row("SELECT written FROM durable_events WHERE seq = ?1", [seq], |row| row.get(0))
             .optional()?;
         let Some(written) = written else { return Ok(None) };
         let mut select = connection.prepare(
             "SELECT c.consumer, c.name, c.position, d.state, d.due
-             FROM consumers AS c
-             LEFT JOIN deliveries AS d ON d.consumer = c.consumer AND d.seq = ?1
+             FROM durable_consumers AS c
+             LEFT JOIN durable_deliveries AS d ON d.consumer = c.consumer AND d.seq = ?1
              ORDER BY c.consumer",
         )?;
         let found = select.query_map([seq], |row| {
@@ -99,7 +99,7 @@ impl History {
 
 fn attempts(connection: &Connection, consumer: i64, seq: u64) -> Result<Vec<Attempt>> {
     let mut select = connection.prepare_cached(
-        "SELECT attempt, at, error FROM attempts WHERE consumer = ?1 AND seq = ?2
+        "SELECT attempt, at, error FROM durable_attempts WHERE consumer = ?1 AND seq = ?2
          ORDER BY attempt",
     )?;
     let attempts = select.query_map(params![consumer, seq], |row| {

@@ -28,6 +28,9 @@ mod log_state;
 mod migration;
 mod open_error;
 mod openings;
+#[cfg(feature = "outbox")]
+#[cfg_attr(docsrs, doc(cfg(feature = "outbox")))]
+pub mod outbox;
 mod plain;
 mod queue;
 mod queue_builder;

@@ -21,7 +21,7 @@ use crate::{
     log_state::{LogParts, LogState},
     open_error::OpenError,
     retention::Retention,
-    schema,
+    schema::{self, Owner},
     store::{Store, size},
 };
 
@@ -59,6 +59,7 @@ pub struct LogBuilder<E> {
     max_size: Option<u64>,
     overflow: Option<Overflow>,
     retention: Retention,
+    owner: Owner,
     event: PhantomData<fn(&E)>,
 }
 
@@ -87,6 +88,7 @@ impl<E: Event + DeserializeOwned> LogBuilder<E> {
             max_size: None,
             overflow: None,
             retention: Retention::until_settled(),
+            owner: Owner::Log,
             event: PhantomData,
         }
     }
@@ -131,6 +133,20 @@ impl<E: Event + DeserializeOwned> LogBuilder<E> {
         self
     }
 
+    /// The file is the program's own database: the log's tables, whose names begin with `durable_`, lie
+    /// beside the program's. So events are committed with the data they tell of, or not at all: see
+    /// [`write_in`](DurableLog::write_in).
+    ///
+    /// The file is put into WAL mode. It may not be bounded in size, nor is it ever made smaller: it is
+    /// not the log's. Events that other processes write with
+    /// [`outbox::write`](crate::outbox::write) are noticed within a tenth of a second.
+    #[cfg(feature = "outbox")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "outbox")))]
+    pub const fn inside(mut self) -> Self {
+        self.owner = Owner::Program;
+        self
+    }
+
     pub(crate) const fn max_pending(&self) -> Option<usize> {
         self.capacity
     }
@@ -152,9 +168,13 @@ impl<E: Event + DeserializeOwned> LogBuilder<E> {
     pub fn open(self) -> Result<DurableLog<E>, OpenError> {
         let overflow = self.check().map_err(|error| OpenError::setting(&self.path, error))?;
         let path = lock::resolve(&self.path)?;
-        let store = Store::open(&path, self.durability)?;
+        let mut store = Store::open(&path, self.durability, self.owner)?;
         let connection = schema::open_to_read(&path)?;
         let sqlite = |error| OpenError::sqlite(&path, error);
+        if self.owner == Owner::Program {
+            // Before others can write an event of this opening.
+            store.save_opening().map_err(sqlite)?;
+        }
         let (used, _) = size(&store.connection).map_err(sqlite)?;
         let bounds = Bounds {
             capacity: self.capacity.map_or(u64::MAX, |capacity| capacity as u64),
@@ -179,6 +199,7 @@ impl<E: Event + DeserializeOwned> LogBuilder<E> {
             log: Arc::clone(&state),
             loader: Some(loader),
             checked: Instant::now(),
+            version: None,
             written: None,
             has_leftovers: false,
         };
@@ -203,6 +224,12 @@ impl<E: Event + DeserializeOwned> LogBuilder<E> {
         }
         if self.retention.size.is_some_and(|size| size < SMALLEST) {
             return refuse("retention", "must be at least 64 KiB");
+        }
+        if self.owner == Owner::Program
+            && (self.max_size.is_some() || self.retention.size.is_some())
+        {
+            let problem = "cannot be bounded in a file that is not the log's alone";
+            return refuse("max_size", problem);
         }
         if self.overflow.is_some() && self.capacity.is_none() && self.max_size.is_none() {
             return refuse("overflow", "needs a capacity or a max_size to be full at");

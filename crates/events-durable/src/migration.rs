@@ -19,23 +19,23 @@ pub(crate) fn from_version_1(connection: &Connection) -> Result<()> {
     )?;
     connection.execute_batch(TABLES)?;
     connection.execute_batch(
-        "INSERT INTO openings SELECT 0, id FROM old_spool;
-         INSERT INTO events
+        "INSERT INTO durable_openings SELECT 0, id FROM old_spool;
+         INSERT INTO durable_events
              SELECT id, written, event FROM old_events
              UNION ALL SELECT id, written, event FROM old_dead;
-         UPDATE log SET
+         UPDATE durable_log SET
              last = (SELECT max(last, coalesce((SELECT max(seq) FROM old_events), 0))
                      FROM old_spool);
-         UPDATE log SET
+         UPDATE durable_log SET
              trimmed = coalesce((SELECT min(seq) FROM old_events WHERE seq = id), last + 1);
-         INSERT INTO deliveries
+         INSERT INTO durable_deliveries
              SELECT 1, id, 2, NULL, attempts, 0, first_failed, last_failed, error FROM old_dead;
-         INSERT INTO deliveries
+         INSERT INTO durable_deliveries
              SELECT 1, id, 0, NULL, attempts, 0, first_failed, first_failed, NULL
              FROM old_events WHERE seq != id;",
     )?;
     connection.execute(
-        "INSERT INTO consumers (consumer, name, position) SELECT 1, ?1, trimmed FROM log",
+        "INSERT INTO durable_consumers (consumer, name, position) SELECT 1, ?1, trimmed FROM durable_log",
         [QUEUE],
     )?;
     connection.execute_batch("DROP TABLE old_events; DROP TABLE old_dead; DROP TABLE old_spool;")

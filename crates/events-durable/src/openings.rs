@@ -12,7 +12,8 @@ pub(crate) struct Openings(Vec<(u64, u64)>);
 
 impl Openings {
     pub(crate) fn load(connection: &Connection) -> Result<Self> {
-        let mut select = connection.prepare("SELECT first, id FROM openings ORDER BY first")?;
+        let mut select =
+            connection.prepare("SELECT first, id FROM durable_openings ORDER BY first")?;
         let rows = select.query_map([], |row| {
             let (first, id): (u64, String) = (row.get(0)?, row.get(1)?);
             let number = u64::from_str_radix(&id, 16).map_err(|error| {
@@ -37,14 +38,16 @@ impl Openings {
     /// `oldest` are gone.
     pub(crate) fn save(&self, connection: &Connection, oldest: u64) -> Result<()> {
         connection.execute(
-            "DELETE FROM openings WHERE first < (
-                 SELECT max(first) FROM openings WHERE first <= ?1)",
+            "DELETE FROM durable_openings WHERE first < (
+                 SELECT max(first) FROM durable_openings WHERE first <= ?1)",
             [oldest],
         )?;
         if let Some((first, number)) = self.0.last() {
             let id = format!("{number:016x}");
-            connection
-                .execute("INSERT OR REPLACE INTO openings VALUES (?1, ?2)", params![first, id])?;
+            connection.execute(
+                "INSERT OR REPLACE INTO durable_openings VALUES (?1, ?2)",
+                params![first, id],
+            )?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::{
     durability::Durability,
@@ -23,8 +23,21 @@ const LOG_PAGES: i64 = 500;
 /// How long to wait for somebody who looks inside with a tool and has locked the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Whose file it is that the tables are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The log's: nothing else is in it.
+    Log,
+    /// Another program's, which has tables of its own there.
+    Program,
+}
+
 /// Opens the file for its one writer, who holds the lock, and creates what is missing.
-pub(crate) fn open(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
+pub(crate) fn open(
+    path: &Path,
+    durability: Durability,
+    owner: Owner,
+) -> Result<Connection, OpenError> {
     let sqlite = |error| OpenError::sqlite(path, error);
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
@@ -37,7 +50,10 @@ pub(crate) fn open(path: &Path, durability: Durability) -> Result<Connection, Op
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(sqlite)?;
     // Looked at before anything is written: the file may be somebody else's.
-    let version = check(path, &connection)?;
+    let version = match owner {
+        Owner::Log => check(path, &connection)?,
+        Owner::Program => check_inside(path, &connection)?,
+    };
     let synchronous = match durability {
         Durability::Full => "FULL",
         Durability::Normal => "NORMAL",
@@ -50,7 +66,7 @@ pub(crate) fn open(path: &Path, durability: Durability) -> Result<Connection, Op
     };
     set(&connection).map_err(sqlite)?;
     match version {
-        None => create(&mut connection).map_err(sqlite)?,
+        None => create(&mut connection, owner).map_err(sqlite)?,
         Some(VERSION) => {}
         Some(_) => migrate(&mut connection).map_err(sqlite)?,
     }
@@ -65,7 +81,11 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(sqlite)?;
     let error = |kind, problem: &str| OpenError::new(kind, path).with_source(problem.to_owned());
-    match check(path, &connection)? {
+    let is_inside = owner_of(&connection).map_err(sqlite)? == Owner::Program
+        && has_tables(&connection).map_err(sqlite)?;
+    let version =
+        if is_inside { check_inside(path, &connection)? } else { check(path, &connection)? };
+    match version {
         Some(VERSION) => Ok(connection),
         Some(_) => Err(error(
             OpenErrorKind::Older,
@@ -103,12 +123,41 @@ fn check(path: &Path, connection: &Connection) -> Result<Option<i64>, OpenError>
     Err(OpenError::new(OpenErrorKind::Foreign, path).with_source(problem))
 }
 
+/// The version of our tables in a file that may hold others; `None` if they are not there.
+fn check_inside(path: &Path, connection: &Connection) -> Result<Option<i64>, OpenError> {
+    let sqlite = |error| OpenError::sqlite(path, error);
+    if !has_tables(connection).map_err(sqlite)? {
+        return Ok(None);
+    }
+    let version = connection
+        .query_row("SELECT version FROM durable_log", [], |row| row.get(0))
+        .map_err(sqlite)?;
+    if version > VERSION {
+        let problem = format!("its tables have version {version}, known is {VERSION}");
+        return Err(OpenError::new(OpenErrorKind::Newer, path).with_source(problem));
+    }
+    Ok(Some(version))
+}
+
+/// Whose file it is.
+pub(crate) fn owner_of(connection: &Connection) -> rusqlite::Result<Owner> {
+    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    Ok(if application == APPLICATION_ID { Owner::Log } else { Owner::Program })
+}
+
+fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'durable_log')";
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
 /// All in one transaction, the marks in the header too: the file is ours entirely or not at all.
-fn create(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
+fn create(connection: &mut Connection, owner: Owner) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(TABLES)?;
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
+    if owner == Owner::Log {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
     transaction.commit()
 }
 

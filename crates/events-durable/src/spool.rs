@@ -122,14 +122,14 @@ impl Spool {
             let consumers = consumers(connection)?;
             let pending = consumers.iter().map(|one| one.waiting + one.parked).sum();
             let oldest = "SELECT min(written) FROM (
-                SELECT (SELECT written FROM events WHERE seq >= position ORDER BY seq LIMIT 1)
-                    AS written FROM consumers
-                UNION ALL SELECT min(e.written) FROM deliveries AS d
-                    JOIN events AS e ON e.seq = d.seq WHERE d.state < 2)";
+                SELECT (SELECT written FROM durable_events WHERE seq >= position ORDER BY seq LIMIT 1)
+                    AS written FROM durable_consumers
+                UNION ALL SELECT min(e.written) FROM durable_deliveries AS d
+                    JOIN durable_events AS e ON e.seq = d.seq WHERE d.state < 2)";
             let (used_bytes, file_bytes) = size(connection)?;
-            let trimmed = number("SELECT trimmed FROM log")?.unwrap_or(0);
-            let before = "SELECT count(DISTINCT seq) FROM deliveries
-                WHERE seq < (SELECT trimmed FROM log)";
+            let trimmed = number("SELECT trimmed FROM durable_log")?.unwrap_or(0);
+            let before = "SELECT count(DISTINCT seq) FROM durable_deliveries
+                WHERE seq < (SELECT trimmed FROM durable_log)";
             Ok(SpoolStats {
                 events: count_from(connection, trimmed)? + number(before)?.unwrap_or(0),
                 pending,
@@ -226,9 +226,12 @@ fn change(
     change: impl Fn(&Store, i64) -> rusqlite::Result<u64>,
 ) -> Result<u64, OpenError> {
     // A look first, which creates nothing.
-    Spool::open(path)?;
+    let spool = Spool::open(path)?;
+    let owner = schema::owner_of(&spool.connection);
+    let owner = owner.map_err(|error| OpenError::sqlite(path, error))?;
+    drop(spool);
     let path = lock::resolve(path)?;
-    let store = Store::open(&path, Durability::Full)?;
+    let store = Store::open(&path, Durability::Full, owner)?;
     let change_all = || {
         let mut count = 0;
         for number in consumer_rows::numbers(&store.connection, consumer)? {
@@ -240,21 +243,23 @@ fn change(
 }
 
 fn consumers(connection: &Connection) -> rusqlite::Result<Vec<ConsumerStats>> {
-    let mut select = connection
-        .prepare("SELECT consumer, name, position, disabled FROM consumers ORDER BY consumer")?;
+    let mut select = connection.prepare(
+        "SELECT consumer, name, position, disabled FROM durable_consumers ORDER BY consumer",
+    )?;
     let found =
         select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     found
         .map(|found| {
             let (number, name, position, disabled): (i64, String, u64, bool) = found?;
             let count = |states: &str| -> rusqlite::Result<u64> {
-                let sql =
-                    format!("SELECT count(*) FROM deliveries WHERE consumer = ?1 AND {states}");
+                let sql = format!(
+                    "SELECT count(*) FROM durable_deliveries WHERE consumer = ?1 AND {states}"
+                );
                 connection.prepare_cached(&sql)?.query_row([number], |row| row.get(0))
             };
             let next_due: Option<u64> = connection
                 .prepare_cached(
-                    "SELECT due FROM deliveries WHERE consumer = ?1 AND state = 0
+                    "SELECT due FROM durable_deliveries WHERE consumer = ?1 AND state = 0
                      ORDER BY due LIMIT 1",
                 )?
                 .query_row([number], |row| row.get(0))

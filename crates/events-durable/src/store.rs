@@ -14,7 +14,7 @@ use crate::{
     lock::{FileId, FileLock},
     open_error::{OpenError, OpenErrorKind},
     openings::Openings,
-    schema,
+    schema::{self, Owner},
 };
 
 /// The file, open for its one writer.
@@ -28,6 +28,7 @@ pub(crate) struct Store {
     pub(crate) trimmed: u64,
     /// Whether the file knows the number that this opening has drawn.
     pub(crate) is_opening_saved: bool,
+    pub(crate) owner: Owner,
     path: PathBuf,
     file: FileId,
     _lock: FileLock,
@@ -38,16 +39,14 @@ impl Store {
     pub(crate) fn open(
         path: &Path,
         durability: Durability,
+        owner: Owner,
     ) -> std::result::Result<Self, OpenError> {
         let lock = FileLock::take(path)?;
-        let connection = schema::open(path, durability)?;
+        let connection = schema::open(path, durability, owner)?;
         let read = || -> Result<(u64, u64, Openings)> {
-            let (last, trimmed): (u64, u64) = connection.query_row(
-                "SELECT max(last, coalesce((SELECT max(seq) FROM events), 0)), trimmed FROM log",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )?;
-            let next = (last + 1).max(trimmed);
+            let next = next_seq(&connection)?;
+            let trimmed =
+                connection.query_row("SELECT trimmed FROM durable_log", [], |row| row.get(0))?;
             Ok((next, trimmed, Openings::begin(&connection, next)?))
         };
         let (next_seq, trimmed, openings) =
@@ -63,10 +62,24 @@ impl Store {
             next_seq,
             trimmed,
             is_opening_saved,
+            owner,
             path,
             file,
             _lock: lock,
         })
+    }
+
+    /// Has the file know the number that this opening has drawn.
+    pub(crate) fn save_opening(&mut self) -> Result<()> {
+        let oldest = oldest(&self.connection)?.unwrap_or(self.next_seq);
+        self.openings.save(&self.connection, oldest)?;
+        self.is_opening_saved = true;
+        Ok(())
+    }
+
+    /// A number that is another one once somebody else has written to the file.
+    pub(crate) fn version(&self) -> Result<i64> {
+        self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
     /// Whether the file is still where it was.
@@ -107,7 +120,7 @@ pub(crate) fn page(
     bytes: u64,
 ) -> Result<Vec<RawEvent>> {
     let mut select = connection.prepare_cached(
-        "SELECT seq, written, event FROM events WHERE seq >= ?1 AND seq < ?2 ORDER BY seq LIMIT ?3",
+        "SELECT seq, written, event FROM durable_events WHERE seq >= ?1 AND seq < ?2 ORDER BY seq LIMIT ?3",
     )?;
     let end = end.min(i64::MAX as u64);
     let mut found = select.query(params![from, end, most])?;
@@ -125,9 +138,19 @@ pub(crate) fn page(
     Ok(events)
 }
 
+/// The sequence number that the next event gets.
+pub(crate) fn next_seq(connection: &Connection) -> Result<u64> {
+    connection
+        .prepare_cached(
+            "SELECT max(last, trimmed - 1, coalesce((SELECT max(seq) FROM durable_events), 0)) + 1
+             FROM durable_log",
+        )?
+        .query_row([], |row| row.get(0))
+}
+
 /// The place of the first event there is.
 pub(crate) fn oldest(connection: &Connection) -> Result<Option<u64>> {
-    connection.query_row("SELECT min(seq) FROM events", [], |row| row.get(0))
+    connection.query_row("SELECT min(seq) FROM durable_events", [], |row| row.get(0))
 }
 
 /// What the text or blob in a column holds, whichever it is.
@@ -143,7 +166,7 @@ pub(crate) fn insert<'a>(
     texts: impl Iterator<Item = &'a str>,
 ) -> Result<()> {
     let mut insert = connection
-        .prepare_cached("INSERT INTO events (seq, written, event) VALUES (?1, ?2, ?3)")?;
+        .prepare_cached("INSERT INTO durable_events (seq, written, event) VALUES (?1, ?2, ?3)")?;
     for (seq, text) in (first..).zip(texts) {
         insert.execute(params![seq, written, text])?;
     }
@@ -155,17 +178,17 @@ pub(crate) fn delete(connection: &Connection, seqs: &Range<u64>) -> Result<u64> 
     if seqs.is_empty() {
         return Ok(0);
     }
-    let has_rows = exists(connection, "SELECT EXISTS (SELECT 1 FROM deliveries)")?;
+    let has_rows = exists(connection, "SELECT EXISTS (SELECT 1 FROM durable_deliveries)")?;
     let unless = if has_rows {
-        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.seq = events.seq)"
+        " AND NOT EXISTS (SELECT 1 FROM durable_deliveries WHERE durable_deliveries.seq = durable_events.seq)"
     } else {
         ""
     };
-    let sql = format!("DELETE FROM events WHERE seq >= ?1 AND seq < ?2{unless}");
+    let sql = format!("DELETE FROM durable_events WHERE seq >= ?1 AND seq < ?2{unless}");
     let count = connection.prepare_cached(&sql)?.execute(params![seqs.start, seqs.end])?;
-    if exists(connection, "SELECT EXISTS (SELECT 1 FROM attempts)")? {
-        let sql = "DELETE FROM attempts WHERE seq >= ?1 AND seq < ?2
-                 AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = attempts.seq)";
+    if exists(connection, "SELECT EXISTS (SELECT 1 FROM durable_attempts)")? {
+        let sql = "DELETE FROM durable_attempts WHERE seq >= ?1 AND seq < ?2
+                 AND NOT EXISTS (SELECT 1 FROM durable_events WHERE durable_events.seq = durable_attempts.seq)";
         connection.prepare_cached(sql)?.execute(params![seqs.start, seqs.end])?;
     }
     Ok(count as u64)
@@ -177,17 +200,17 @@ fn exists(connection: &Connection, sql: &str) -> Result<bool> {
 
 /// Remembers up to where events were deleted.
 pub(crate) fn set_trimmed(connection: &Connection, trimmed: u64) -> Result<()> {
-    connection.prepare_cached("UPDATE log SET trimmed = ?1")?.execute([trimmed])?;
+    connection.prepare_cached("UPDATE durable_log SET trimmed = ?1")?.execute([trimmed])?;
     Ok(())
 }
 
 /// Remembers the last number given out, where no event is left to tell it.
 pub(crate) fn remember_last(connection: &Connection, last: u64) -> Result<()> {
     let newest: Option<u64> = connection
-        .prepare_cached("SELECT max(seq) FROM events")?
+        .prepare_cached("SELECT max(seq) FROM durable_events")?
         .query_row([], |row| row.get(0))?;
     if newest.is_none_or(|newest| newest < last) {
-        connection.prepare_cached("UPDATE log SET last = ?1")?.execute([last])?;
+        connection.prepare_cached("UPDATE durable_log SET last = ?1")?.execute([last])?;
     }
     Ok(())
 }
@@ -195,7 +218,9 @@ pub(crate) fn remember_last(connection: &Connection, last: u64) -> Result<()> {
 /// The place after `skip` events that lie at or after `from`, if there are so many.
 pub(crate) fn nth_after(connection: &Connection, from: u64, skip: u64) -> Result<Option<u64>> {
     connection
-        .prepare_cached("SELECT seq FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1 OFFSET ?2")?
+        .prepare_cached(
+            "SELECT seq FROM durable_events WHERE seq >= ?1 ORDER BY seq LIMIT 1 OFFSET ?2",
+        )?
         .query_row(params![from, skip.min(i64::MAX as u64)], |row| row.get(0))
         .optional()
 }
@@ -203,7 +228,7 @@ pub(crate) fn nth_after(connection: &Connection, from: u64, skip: u64) -> Result
 /// How many events lie in this range of the order.
 pub(crate) fn count_in(connection: &Connection, seqs: &Range<u64>) -> Result<u64> {
     connection
-        .prepare_cached("SELECT count(*) FROM events WHERE seq >= ?1 AND seq < ?2")?
+        .prepare_cached("SELECT count(*) FROM durable_events WHERE seq >= ?1 AND seq < ?2")?
         .query_row(params![seqs.start, seqs.end.min(i64::MAX as u64)], |row| row.get(0))
 }
 
@@ -232,11 +257,11 @@ pub(crate) fn count_from(connection: &Connection, from: u64) -> Result<u64> {
     const NEAR: u64 = 1_000;
     let (near, end): (u64, Option<u64>) = connection.query_row(
         "SELECT count(*), max(seq)
-         FROM (SELECT seq FROM events WHERE seq >= ?1 ORDER BY seq LIMIT ?2)",
+         FROM (SELECT seq FROM durable_events WHERE seq >= ?1 ORDER BY seq LIMIT ?2)",
         [from, NEAR],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     let last: Option<u64> =
-        connection.query_row("SELECT max(seq) FROM events", [], |row| row.get(0))?;
+        connection.query_row("SELECT max(seq) FROM durable_events", [], |row| row.get(0))?;
     Ok(near + end.map_or(0, |end| last.unwrap_or(end) - end))
 }

@@ -1,27 +1,28 @@
 //! The tables in the file: the README says what they hold.
 
 pub(crate) const TABLES: &str = "
-    CREATE TABLE log (
+    CREATE TABLE durable_log (
+        version INTEGER NOT NULL,
         last    INTEGER NOT NULL,
         trimmed INTEGER NOT NULL
     );
-    INSERT INTO log VALUES (0, 1);
-    CREATE TABLE openings (
+    INSERT INTO durable_log VALUES (2, 0, 1);
+    CREATE TABLE durable_openings (
         first INTEGER PRIMARY KEY,
         id    TEXT NOT NULL
     );
-    CREATE TABLE events (
+    CREATE TABLE durable_events (
         seq     INTEGER PRIMARY KEY,
         written INTEGER NOT NULL,
         event   TEXT NOT NULL
     );
-    CREATE TABLE consumers (
+    CREATE TABLE durable_consumers (
         consumer INTEGER PRIMARY KEY AUTOINCREMENT,
         name     TEXT NOT NULL UNIQUE,
         position INTEGER NOT NULL,
         disabled INTEGER NOT NULL DEFAULT 0
     );
-    CREATE TABLE deliveries (
+    CREATE TABLE durable_deliveries (
         consumer     INTEGER NOT NULL,
         seq          INTEGER NOT NULL,
         state        INTEGER NOT NULL,
@@ -33,10 +34,10 @@ pub(crate) const TABLES: &str = "
         error        TEXT,
         PRIMARY KEY (consumer, seq)
     ) WITHOUT ROWID;
-    CREATE INDEX deliveries_by_due ON deliveries (consumer, due, seq) WHERE state = 0;
-    CREATE INDEX deliveries_by_key ON deliveries (consumer, key, seq) WHERE state < 2;
-    CREATE INDEX deliveries_by_seq ON deliveries (seq);
-    CREATE TABLE attempts (
+    CREATE INDEX deliveries_by_due ON durable_deliveries (consumer, due, seq) WHERE state = 0;
+    CREATE INDEX deliveries_by_key ON durable_deliveries (consumer, key, seq) WHERE state < 2;
+    CREATE INDEX deliveries_by_seq ON durable_deliveries (seq);
+    CREATE TABLE durable_attempts (
         seq      INTEGER NOT NULL,
         consumer INTEGER NOT NULL,
         attempt  INTEGER NOT NULL,

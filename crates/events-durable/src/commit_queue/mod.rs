@@ -219,7 +219,14 @@ impl<E> CommitQueue<E> {
     /// What to do next, as soon as there is something. Until `until`, writes wait until there are
     /// `group` of them: those whom the last commit has woken are on their way with the next. With
     /// `leftovers` to do, it does not wait.
-    pub(crate) fn next_work(&self, group: usize, until: Instant, leftovers: bool) -> Work<E> {
+    /// It ends at `poll` at the latest, if there is anything to do or not.
+    pub(crate) fn next_work(
+        &self,
+        group: usize,
+        until: Instant,
+        leftovers: bool,
+        poll: Option<Instant>,
+    ) -> Work<E> {
         let mut state = self.lock();
         loop {
             state.admit(&self.bounds);
@@ -229,7 +236,12 @@ impl<E> CommitQueue<E> {
             if let Some(work) = state.work(now, leftovers && !gathering) {
                 return work;
             }
-            match gathering.then_some(until).into_iter().chain(state.changes_due).min() {
+            if poll.is_some_and(|poll| poll <= now) || state.is_looked_for() {
+                return Work::nothing();
+            }
+            let alarms =
+                gathering.then_some(until).into_iter().chain(state.changes_due).chain(poll);
+            match alarms.min() {
                 Some(alarm) => drop(self.work.wait_until(&mut state, alarm)),
                 None => self.work.wait(&mut state),
             }
@@ -255,6 +267,25 @@ impl<E> CommitQueue<E> {
             write.promise.fulfil(Ok(write.count()));
         }
         readers.wake();
+    }
+
+    /// Others have written so many events to the file, and `head` is the place of the next.
+    pub(crate) fn written_by_others(&self, count: u64, head: u64) {
+        let mut state = self.lock();
+        state.head = head;
+        for consumer in &state.consumers {
+            consumer.lock().wrote(count, head);
+        }
+        let readers = state.readers.take();
+        drop(state);
+        readers.wake();
+    }
+
+    /// Somebody is about to commit events in a transaction of the program's own.
+    #[cfg(feature = "outbox")]
+    pub(crate) fn expect_others(&self) {
+        self.lock().expect_others();
+        self.work.notify_one();
     }
 
     /// These could not be written.

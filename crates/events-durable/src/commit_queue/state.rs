@@ -19,6 +19,9 @@ use crate::{completion::Promise, consumer_state::ConsumerState};
 const LINGER: Duration = Duration::from_millis(10);
 /// So many consumers' news cost as much as a commit: more of them wait for longer.
 const MANY_CONSUMERS: usize = 100;
+/// So long after somebody has begun to write events, the end of that transaction is expected.
+#[cfg(feature = "outbox")]
+const EXPECTED: Duration = Duration::from_secs(5);
 /// How long they wait before they are tried again, when the disk has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,6 +49,9 @@ pub(crate) struct State<E> {
     pub(super) changes_due: Option<Instant>,
     /// Whether that is because the disk has failed.
     pub(super) is_postponed: bool,
+    /// Until when somebody else may be about to commit events, and whether that is news.
+    others_until: Option<Instant>,
+    is_looked_for: bool,
     /// How many writes are worth waking the committer for.
     pub(super) worth: usize,
     /// Takes no more events, for this reason.
@@ -90,6 +96,13 @@ pub(crate) struct Work<E> {
     pub(crate) is_end: bool,
 }
 
+impl<E> Work<E> {
+    pub(super) fn nothing() -> Self {
+        let (writes, changed, commands) = (Vec::new(), Vec::new(), Vec::new());
+        Self { writes, changed, commands, is_end: false }
+    }
+}
+
 impl<E> State<E> {
     pub(super) fn new(head: u64, used: u64) -> Self {
         Self {
@@ -105,6 +118,8 @@ impl<E> State<E> {
             changed: Vec::new(),
             changes_due: None,
             is_postponed: false,
+            others_until: None,
+            is_looked_for: false,
             worth: 1,
             closed: None,
             broken: None,
@@ -147,6 +162,22 @@ impl<E> State<E> {
 
     pub(crate) const fn is_finished(&self) -> bool {
         self.finished.is_some()
+    }
+
+    /// Whether somebody else may be about to commit events.
+    pub(crate) fn expects_others(&self) -> bool {
+        self.others_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    #[cfg(feature = "outbox")]
+    pub(super) fn expect_others(&mut self) {
+        self.is_looked_for = !self.expects_others();
+        self.others_until = Some(Instant::now() + EXPECTED);
+    }
+
+    /// Whether that has become so since this was asked.
+    pub(super) const fn is_looked_for(&mut self) -> bool {
+        std::mem::replace(&mut self.is_looked_for, false)
     }
 
     /// Whether somebody waits for room.

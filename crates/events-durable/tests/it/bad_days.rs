@@ -101,7 +101,7 @@ fn a_file_that_was_cut_short_is_refused() {
 fn damage_inside_ends_the_queue_with_an_error_and_delivers_what_is_before() {
     let place = place();
     backlog(&place);
-    let root: u32 = place.ask("SELECT rootpage FROM sqlite_master WHERE name = 'events'");
+    let root: u32 = place.ask("SELECT rootpage FROM sqlite_master WHERE name = 'durable_events'");
     let page: u64 = place.ask("PRAGMA page_size");
     let last: u64 = place.ask("PRAGMA page_count");
     let file = fs::OpenOptions::new().write(true).open(&place.path).unwrap();

@@ -91,7 +91,7 @@ fn an_event_that_no_longer_decodes_is_a_dead_letter_with_its_raw_bytes() {
     let place = place();
     queue(&place, Kept::default()).close().wait().unwrap();
     place.tamper(
-        "INSERT INTO events (seq, written, event) VALUES
+        "INSERT INTO durable_events (seq, written, event) VALUES
              (1, 0, '1'), (2, 0, '{\"secret\":\"hunter2\"}'), (3, 0, x'ff00'), (4, 0, '4')",
     );
     let kept = Kept::default();
@@ -112,7 +112,7 @@ fn of_a_batch_only_the_events_that_its_error_names_are_dead() {
     let place = place();
     queue(&place, Kept::default()).close().wait().unwrap();
     place.tamper(
-        "INSERT INTO events (seq, written, event) VALUES
+        "INSERT INTO durable_events (seq, written, event) VALUES
              (1, 0, '10'), (2, 0, '\"two\"'), (3, 0, '11'), (4, 0, '12'), (5, 0, '15')",
     );
     let kept = Kept::default();
@@ -131,7 +131,7 @@ fn of_a_batch_only_the_events_that_its_error_names_are_dead() {
     let errors: Vec<_> = dead(&place).iter().map(|dead| dead.error().to_owned()).collect();
     let decode = "the event does not decode: Data error at line 1, column 5";
     assert_eq!(errors, [decode, "the event was rejected: odd", "the event was rejected: odd"]);
-    assert_eq!(place.ask::<u64>("SELECT count(*) FROM events"), 3);
+    assert_eq!(place.ask::<u64>("SELECT count(*) FROM durable_events"), 3);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn in_a_batch_the_others_go_on_and_each_has_its_own_error() {
         let place = place();
         queue(&place, Kept::default()).close().wait().unwrap();
         place.tamper(
-            "INSERT INTO events (seq, written, event) VALUES
+            "INSERT INTO durable_events (seq, written, event) VALUES
                  (1, 0, '1'), (2, 0, '\"two\"'), (3, 0, '3')",
         );
         let kept = Kept::default();

@@ -10,6 +10,8 @@ mod files;
 mod kill;
 mod kill_log;
 mod migration;
+#[cfg(feature = "outbox")]
+mod outbox;
 mod redelivery;
 mod retry;
 mod round_trip;

@@ -60,7 +60,7 @@ fn the_others_go_on_and_what_is_parked_survives_with_its_attempts() {
 
     let consumer = Spool::open(&place.path).unwrap().consumers().unwrap().remove(0);
     assert_eq!((consumer.waiting, consumer.parked, consumer.dead), (0, 500, 0));
-    place.tamper("UPDATE deliveries SET due = 0");
+    place.tamper("UPDATE durable_deliveries SET due = 0");
     let again = log(&place);
     let hooks = again.consumer("hooks").redeliver(soon(2)).spawn(flaky(&kept, &down)).unwrap();
     hooks.flush().wait().unwrap();
@@ -81,8 +81,8 @@ fn the_others_go_on_and_what_is_parked_survives_with_its_attempts() {
     let mut numbers = kept.numbers();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
-    assert_eq!(place.ask::<u64>("SELECT count(*) FROM events"), 0);
-    assert_eq!(place.ask::<u64>("SELECT count(*) FROM attempts"), 0);
+    assert_eq!(place.ask::<u64>("SELECT count(*) FROM durable_events"), 0);
+    assert_eq!(place.ask::<u64>("SELECT count(*) FROM durable_attempts"), 0);
 }
 
 /// Fails each event so often as its number says, and keeps what it took by key.
@@ -149,7 +149,7 @@ fn a_key_that_waits_is_in_order_in_the_next_run_too() {
     delivered.sort_unstable();
     assert_eq!(delivered, [0, 2]);
     assert_eq!((hooks.stats().pending, hooks.stats().attempts), (28, 5));
-    place.tamper("UPDATE deliveries SET due = 0");
+    place.tamper("UPDATE durable_deliveries SET due = 0");
     down.store(false, Ordering::Relaxed);
     let again = log(&place);
     let hooks = again.consumer("hooks").concurrency(4).ordered_by(key).redeliver(later());
