@@ -78,7 +78,7 @@ impl<E: Event + Serialize + DeserializeOwned> DurableLog<E> {
     /// tenth of a second. The bounds of the log do not hold here.
     ///
     /// # Errors
-    /// Those of [`outbox::write`](write), and [`Closed`](events_core::ErrorKind::Closed).
+    /// Those of [`outbox::write`](write()), and [`Closed`](events_core::ErrorKind::Closed).
     pub fn write_in(&self, transaction: &Connection, event: &E) -> Result<EventId, SinkError> {
         let commits = &self.state().commits;
         commits.lock().check_open()?;

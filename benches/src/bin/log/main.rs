@@ -1,6 +1,10 @@
 //! What a durable log costs: each figure beside its floor, in one run on one disk.
 //!
 //!     cargo run --release -p benches --bin log [-- --share N]
+//!
+//! A nats-server stands beside it, if one is in the path or `NATS_SERVER` says where it is.
+
+mod nats;
 
 use std::{
     fs::{self, File},
@@ -89,6 +93,14 @@ fn batches(events: usize) {
     let (ours, raw) = (rate(events, ours), rate(events, raw));
     let beside = format!("{:.2} of {:.0} by a raw append", ours / raw, raw);
     show("batches of 256 by one writer", ours, "events/s", &beside);
+    match nats::publish(events / 16, &event()) {
+        Some(took) => {
+            let theirs = rate(events / 16, took);
+            let beside = format!("ours is {:.1} times as fast", ours / theirs);
+            show("JetStream, synced, 256 under way", theirs, "events/s", &beside);
+        }
+        None => println!("JetStream: no nats-server was found"),
+    }
 }
 
 /// One writer and 64, each with one consumer and then with a hundred.
