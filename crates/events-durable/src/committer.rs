@@ -171,11 +171,12 @@ impl<E: Event> Committer<E> {
                 let error = self.failed("commit", error);
                 let mut changed = Vec::new();
                 for (consumer, snapshot) in saving {
-                    consumer.lock().not_saved();
-                    match snapshot.ended {
+                    if let Some(result) = snapshot.ended {
                         // What the disk does not know is delivered again by the next run.
-                        Some(result) => self.detach(&consumer, result),
-                        None => changed.push(consumer),
+                        self.detach(&consumer, result);
+                    } else {
+                        consumer.lock().not_saved();
+                        changed.push(consumer);
                     }
                 }
                 self.log.commits.not_committed(&writes, changed, &error);

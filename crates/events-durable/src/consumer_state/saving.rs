@@ -60,7 +60,8 @@ impl Locked {
     }
 
     pub(crate) fn not_saved(&mut self) -> Aftermath {
-        self.is_end_saved = false;
+        // It stands in the list again, with what has come meanwhile.
+        self.is_queued = true;
         if let Some(unsaved) = self.saving.take() {
             self.changes.restore(Arc::unwrap_or_clone(unsaved));
         }
