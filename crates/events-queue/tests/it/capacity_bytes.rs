@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events_core::{AsyncSink, Close, ErrorKind, Sink};
+use events_core::{AsyncSink, Close, ErrorKind, Sink, SinkError};
 use events_queue::{Builder, Overflow, Queue, Schedule, Single};
 
 use crate::support::{Script, assert_kind, assert_stats, in_time, poll_once, until};
@@ -150,14 +150,45 @@ fn writers_wait_for_room_first_come_first_served() {
 #[test]
 fn a_full_queue_lingers_no_longer() {
     let long = Duration::from_hours(1);
-    let script = Script::new();
-    let queue = bounded(10, Overflow::Block).batch(100, long).spawn(script.clone()).unwrap();
+    let lingers = |overflow| bounded(100, overflow).batch(100, long).spawn(Script::new()).unwrap();
+    let queue = lingers(Overflow::Block);
     let queue = in_time(move || {
-        (0..50).for_each(|_| Sink::write(&queue, &3).unwrap());
+        for event in [20, 90, 20, 90] {
+            Sink::write(&queue, &event).unwrap();
+        }
         queue
     });
     queue.close().wait().unwrap();
-    assert_eq!(queue.stats().delivered, 50);
+
+    let queue = lingers(Overflow::Reject);
+    Sink::write(&queue, &20).unwrap();
+    assert_kind(Sink::write(&queue, &90), ErrorKind::Full);
+    until(|| queue.stats().delivered == 1);
+
+    // A quarter of the limit is enough for a batch.
+    let queue = lingers(Overflow::DropOldest);
+    Sink::write(&queue, &20).unwrap();
+    Sink::write(&queue, &10).unwrap();
+    until(|| queue.stats().delivered == 2);
+}
+
+#[test]
+fn drop_oldest_drops_what_is_parked() {
+    let script = Script::answering(|event| match event {
+        4 => Err(SinkError::unavailable("down")),
+        _ => Ok(()),
+    });
+    let schedule = Schedule::delays([Duration::from_hours(1)]);
+    let queue = bounded(10, Overflow::DropOldest).redeliver(schedule);
+    let queue = queue.spawn(script.clone()).unwrap();
+    Sink::write(&queue, &4).unwrap();
+    until(|| queue.stats().parked == 1);
+    Sink::write(&queue, &7).unwrap();
+    let queue = in_time(move || {
+        queue.close().wait().unwrap();
+        queue
+    });
+    assert_stats(&queue, [2, 1, 0, 1, 0, 0]);
 }
 
 #[test]
@@ -191,7 +222,7 @@ impl Close for Slow {}
 
 #[cfg(feature = "tokio")]
 impl AsyncSink<u64> for Slow {
-    async fn write(&self, _event: &u64) -> Result<(), events_core::SinkError> {
+    async fn write(&self, _event: &u64) -> Result<(), SinkError> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(())
     }
@@ -202,7 +233,9 @@ impl AsyncSink<u64> for Slow {
 #[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn while_writers_wait_nobody_is_busy() {
-    let queue = bounded(4, Overflow::Block).concurrency(3).spawn_tokio(Slow).unwrap();
+    let queue = bounded(4, Overflow::Block).concurrency(3);
+    let (queue, worker) = queue.pair(Slow).unwrap();
+    tokio::spawn(worker);
     let write = |event| {
         let queue = queue.clone();
         tokio::spawn(async move { AsyncSink::write(&queue, &event).await })

@@ -141,13 +141,13 @@ impl<E> Log<E> {
         Some(self.after_append(ripe, full))
     }
 
-    /// Seals what is open, and lets go of what nobody needs any more, after an append.
+    /// Seals what is open after an append, and wakes those who linger for more.
     pub(super) fn cut(&mut self, aftermath: Option<Aftermath<E>>) -> Aftermath<E> {
-        let none = || Aftermath { sleepers: WakeList::none(), unneeded: Unneeded::new() };
-        let mut aftermath = aftermath.unwrap_or_else(none);
+        let unneeded = aftermath.map(|Aftermath { sleepers, unneeded }| (sleepers, unneeded));
+        let (sleepers, mut unneeded) = unneeded.unwrap_or_else(|| (self.wake(), Unneeded::new()));
         self.seal();
-        self.trim(&mut aftermath.unneeded);
-        aftermath
+        self.trim(&mut unneeded);
+        Aftermath { sleepers, unneeded }
     }
 
     /// Starts the clock of the next chunk and makes room for as many events as the last one had.
