@@ -108,6 +108,7 @@ struct Joining {
 impl Joining {
     fn join(self, pipeline: &Arc<Pipeline>) {
         let Self { name, plan, entry, exit, next, all } = self;
+        let delivers_to = Arc::downgrade(&next);
         let dead = Arc::new(Dead::default());
         let subscriber = all.subscriber().lag(plan.lag).dead_letter(Arc::clone(&dead));
         let joining = pipeline.time.tick();
@@ -124,6 +125,7 @@ impl Joining {
             entry,
             exit,
             dead,
+            next: delivers_to,
             stats: Mutex::new(Some(Box::new(move || counted.stats()))),
             kind: Kind::Subscriber { lag: plan.lag },
             drive: plan.drive,

@@ -35,6 +35,8 @@ pub(crate) struct Account {
     pub(crate) entry: Arc<Journal>,
     pub(crate) exit: Arc<Journal>,
     pub(crate) dead: Arc<Dead>,
+    /// What it delivers to, as long as somebody holds that.
+    pub(crate) next: Weak<Recorded<Component>>,
     /// None once the handle is let go.
     pub(crate) stats: Mutex<Option<Box<dyn Fn() -> Stats + Send>>>,
     pub(crate) kind: Kind,
@@ -52,6 +54,11 @@ impl Account {
 
     pub(crate) fn stats(&self) -> Option<Stats> {
         self.stats.lock().as_ref().map(|stats| stats())
+    }
+
+    /// Whether its handle was let go and its worker still delivers.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stats.lock().is_none() && self.next.strong_count() > 0
     }
 
     pub(crate) const fn is_queue(&self) -> bool {

@@ -121,6 +121,7 @@ impl Pipeline {
         let name = format!("{name}, queue");
         let exit = Journal::new(&self.time);
         let next = self.stage(&name, &plan.next, &exit, true);
+        let delivers_to = Arc::downgrade(&next);
         let dead = Arc::new(Dead::default());
         let mut builder = Queue::builder().dead_letter(Arc::clone(&dead));
         if let Some(capacity) = plan.capacity {
@@ -160,6 +161,7 @@ impl Pipeline {
             entry: Arc::clone(entry),
             exit,
             dead,
+            next: delivers_to,
             stats: Mutex::new(Some(Box::new(move || counted.stats()))),
             kind: Kind::Queue { lanes: plan.lanes, overflow: plan.overflow },
             drive: plan.drive,

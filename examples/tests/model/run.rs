@@ -213,7 +213,7 @@ async fn settle(pipeline: &Pipeline) {
                 let dead = account.dead.letters().len() as u64;
                 stats.pending == 0 && stats.failed + stats.dropped.abandoned == dead
             });
-            handed_on && !account.exit.is_under_way()
+            handed_on && !account.is_draining() && !account.exit.is_under_way()
         });
         let settled = settled && retries.iter().all(Retried::has_counted);
         if settled {
