@@ -6,7 +6,7 @@ use reqwest::{
     header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER, TRANSFER_ENCODING},
 };
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, status_policy::StatusPolicy};
 
 /// The longest wait that an endpoint may ask for.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -16,36 +16,39 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// What an answer means for the event. `keyed`: the request had an idempotency key.
+/// What an answer means for the event, as `policy` says. `keyed`: the request had an idempotency key.
 pub(crate) fn outcome(
     status: StatusCode,
     headers: &HeaderMap,
+    policy: &StatusPolicy,
     keyed: bool,
     now: SystemTime,
 ) -> Result<(), SinkError> {
+    if status.is_success() {
+        return Ok(());
+    }
     let wait = retry_after(headers, now);
-    let passes = match status.as_u16() {
-        200..300 => return Ok(()),
-        // Too busy now: Request Timeout, Too Early, Too Many Requests.
-        408 | 425 | 429 => true,
-        // An earlier attempt with the same key is still being worked on.
-        409 => keyed,
-        413 => wait.is_some(),
-        // Not Implemented, HTTP Version Not Supported: no attempt will be different.
-        501 | 505 => false,
-        // A class that does not exist is to be read as 5xx (RFC 9110, section 15).
-        status => status >= 500,
-    };
-    let kind = match status {
-        StatusCode::GONE => ErrorKind::Closed,
-        _ if passes => ErrorKind::Unavailable,
-        _ => ErrorKind::Rejected,
-    };
+    let kind = policy.kind(status.as_u16(), keyed, wait.is_some());
     let error = SinkError::new(kind, Refusal::new(status));
     Err(match wait {
-        Some(wait) if passes => error.with_retry_after(wait),
+        Some(wait) if kind == ErrorKind::Unavailable => error.with_retry_after(wait),
         _ => error,
     })
+}
+
+/// The first `most` bytes of an answer's body, or fewer, if they do not come in time.
+pub(crate) async fn start_of_body(response: &mut Response, most: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    let read = async {
+        while body.len() < most
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            let rest = most - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(rest)]);
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, read).await;
+    body
 }
 
 /// `Retry-After` as seconds or as any of the three forms of an HTTP date, at most an hour.
@@ -71,7 +74,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 /// One that ends with its connection is not read: the end may be long in coming, and there is no next
 /// request on that connection.
 pub(crate) async fn drain(mut response: Response) {
-    let has_body = response.status() != StatusCode::NO_CONTENT;
+    let has_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if has_body && ends_with_connection(response.version(), response.headers()) {
         return;
     }
@@ -98,48 +101,16 @@ fn ends_with_connection(version: Version, headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ErrorKind::{Closed, Rejected, Unavailable};
     use std::error::Error;
 
     /// Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's examples.
     const NOW: u64 = 784_111_777;
 
-    fn answer(status: u16, retry_after: Option<&str>, keyed: bool) -> Result<(), SinkError> {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = retry_after {
-            headers.insert(RETRY_AFTER, value.parse().unwrap());
-        }
+    fn answer(status: u16, retry_after: &str) -> SinkError {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, retry_after.parse().unwrap())]);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-        outcome(StatusCode::from_u16(status).unwrap(), &headers, keyed, now)
-    }
-
-    #[test]
-    fn every_status_has_its_kind() {
-        for status in 100..1000 {
-            let expected = match status {
-                200..=299 => None,
-                410 => Some(Closed),
-                408 | 425 | 429 | 500 | 502..=504 | 506..=999 => Some(Unavailable),
-                _ => Some(Rejected),
-            };
-            let kind = answer(status, None, false).err().map(|error| error.kind());
-            assert_eq!(kind, expected, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_conflict_is_an_attempt_in_flight_only_with_a_key() {
-        assert_eq!(answer(409, None, true).unwrap_err().kind(), Unavailable);
-        assert_eq!(answer(409, None, false).unwrap_err().kind(), Rejected);
-    }
-
-    #[test]
-    fn too_large_is_temporary_only_if_told_so() {
-        let error = answer(413, Some("5"), false).unwrap_err();
-        assert_eq!(error.kind(), Unavailable);
-        assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
-        assert_eq!(answer(413, None, false).unwrap_err().kind(), Rejected);
-        assert_eq!(answer(413, Some("soon"), false).unwrap_err().kind(), Rejected);
+        let status = StatusCode::from_u16(status).unwrap();
+        outcome(status, &headers, &StatusPolicy::default(), false, now).unwrap_err()
     }
 
     #[test]
@@ -168,7 +139,7 @@ mod tests {
             ("1.5.5", None),
             ("tomorrow", None),
         ] {
-            let wait = answer(503, Some(value), false).unwrap_err().retry_after();
+            let wait = answer(503, value).retry_after();
             assert_eq!(wait, seconds.map(Duration::from_secs), "{value:?}");
         }
     }
@@ -185,14 +156,14 @@ mod tests {
 
     #[test]
     fn only_what_may_help_later_says_when() {
-        for status in [301, 400, 410, 501] {
-            assert_eq!(answer(status, Some("5"), false).unwrap_err().retry_after(), None);
+        for status in [400, 410, 422] {
+            assert_eq!(answer(status, "5").retry_after(), None);
         }
     }
 
     #[test]
     fn a_redirect_says_that_it_is_not_followed() {
-        let error = answer(307, None, false).unwrap_err();
+        let error = answer(307, "5");
         assert_eq!(
             error.source().unwrap().to_string(),
             "the endpoint answered 307 Temporary Redirect, and redirects are not followed"

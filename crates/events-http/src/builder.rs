@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use events_core::ConfigError;
+use events_core::{ConfigError, SinkError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     keyed::Keyed,
     sign::Sign,
     sink::HttpSink,
+    status_policy::{Answer, Classifier, StatusPolicy},
     url::parse_url,
 };
 
@@ -51,6 +52,8 @@ pub struct Builder<F> {
     webhook_origin: Option<String>,
     client: Option<Client>,
     signer: Option<Arc<dyn Sign>>,
+    statuses: StatusPolicy,
+    classifier: Option<Classifier>,
     format: F,
 }
 
@@ -78,6 +81,8 @@ impl Builder<Json> {
             webhook_origin: None,
             client: None,
             signer: None,
+            statuses: StatusPolicy::default(),
+            classifier: None,
             format: Json,
         }
     }
@@ -165,6 +170,41 @@ impl<F> Builder<F> {
         self
     }
 
+    /// Which answers are worth another attempt, and which are final.
+    pub fn statuses(mut self, policy: StatusPolicy) -> Self {
+        self.statuses = policy;
+        self
+    }
+
+    /// Has `classify` say what an answer means, given its status, its headers and up to `body` bytes
+    /// of the start of its body; what it answers `None` to is left to the
+    /// [statuses](Self::statuses).
+    ///
+    /// So a receiver that says 200 and means that some events of a batch have failed can be
+    /// understood: with [`SinkError::of_batch`], of which a retry tries those again that may be, and a
+    /// queue knows the others for dead letters.
+    ///
+    /// ```
+    /// use events_core::SinkError;
+    /// use events_http::HttpSink;
+    ///
+    /// let hook = HttpSink::builder("http://example.com/bulk")
+    ///     .classify(1_024, |answer| {
+    ///         let failed = answer.status == 200 && answer.body.starts_with(b"{\"errors\":true");
+    ///         failed.then(|| Err(SinkError::unavailable("some of the batch")))
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), events_core::ConfigError>(())
+    /// ```
+    pub fn classify(
+        mut self,
+        body: usize,
+        classify: impl Fn(&Answer<'_>) -> Option<Result<(), SinkError>> + Send + Sync + 'static,
+    ) -> Self {
+        self.classifier = Some(Classifier::new(body, classify));
+        self
+    }
+
     /// The connections to use, instead of some of its own.
     pub fn client(mut self, client: &Client) -> Self {
         self.client = Some(client.clone());
@@ -188,7 +228,8 @@ impl<F> Builder<F> {
             None => Client::new()?,
         };
         client.policy.check_url(&url)?;
-        let template = client.http.post(url).headers(headers).timeout(self.timeout);
+        let template =
+            client.connections.current().post(url).headers(headers).timeout(self.timeout);
         let template = match self.auth {
             None => template,
             Some(Auth::Basic { user, password }) => template.basic_auth(user, Some(password)),
@@ -202,6 +243,8 @@ impl<F> Builder<F> {
             max_payload: self.max_payload,
             signer: self.signer,
             handshake: self.webhook_origin.map(Handshake::new),
+            statuses: self.statuses,
+            classifier: self.classifier,
         };
         Ok(HttpSink::from_parts(self.format, Endpoint::new(client, template, settings)))
     }
@@ -255,6 +298,8 @@ impl<F> Builder<F> {
             webhook_origin: self.webhook_origin,
             client: self.client,
             signer: self.signer,
+            statuses: self.statuses,
+            classifier: self.classifier,
             format: change(self.format),
         }
     }

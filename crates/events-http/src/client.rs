@@ -6,14 +6,13 @@ use std::{
 use events_core::{ConfigError, SinkError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{address::AddressPolicy, background::Background};
+use crate::{address::AddressPolicy, background::Background, connections::Connections};
 
 /// Connections that several [`HttpSink`](crate::HttpSink)s share.
 ///
 /// Cheap to clone: all clones use the same connections. A sink that is given none makes its own,
 /// so share one where many sinks post to the same hosts, or where many would each keep a copy of
-/// the trusted roots. Share it among sinks on threads, or among those of one runtime: a connection
-/// ends with the runtime that opened it.
+/// the trusted roots. Each runtime that it is used in has connections of its own: they end with it.
 ///
 /// Redirects are not followed, requests are not repeated, and proxies named by the environment are
 /// not used.
@@ -28,7 +27,7 @@ use crate::{address::AddressPolicy, background::Background};
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    pub(crate) http: reqwest::Client,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) policy: AddressPolicy,
     requests: Option<Arc<Semaphore>>,
     background: Arc<OnceLock<Arc<Background>>>,
@@ -46,12 +45,13 @@ impl Client {
 
     /// `requests`: how many there may be at a time.
     pub(crate) fn from_parts(
-        http: reqwest::Client,
+        connections: Connections,
         policy: AddressPolicy,
         requests: Option<usize>,
     ) -> Self {
         let requests = requests.map(|requests| Arc::new(Semaphore::new(requests)));
-        Self { http, policy, requests, background: Arc::default() }
+        let connections = Arc::new(connections);
+        Self { connections, policy, requests, background: Arc::default() }
     }
 
     /// Where requests run whose sink is not written to in a tokio runtime. Started when first

@@ -1,3 +1,5 @@
+#[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+use std::path::PathBuf;
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use events_core::ConfigError;
@@ -5,10 +7,11 @@ use reqwest::{redirect::Policy, retry};
 use tokio::sync::Semaphore;
 
 #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
-use crate::tls::Tls;
+use crate::tls::{Pem, Tls};
 use crate::{
     address::{AddressPolicy, Resolver},
     client::Client,
+    connections::{Connections, Recipe},
     proxy::ProxyTo,
 };
 
@@ -18,8 +21,8 @@ const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 /// Sets up a [`Client`].
 ///
 /// # Default
-/// 5 seconds to connect; connections are kept idle for 90 seconds, however many; any number of
-/// requests at a time; no proxy; any address, as the operating system resolves names; trusted are
+/// 5 seconds to connect; connections are kept idle for 90 seconds, however many, and used for 5
+/// minutes; any number of requests at a time; no proxy; any address, as the operating system resolves names; trusted are
 /// the certificate authorities that the operating system trusts.
 #[derive(Clone)]
 #[must_use = "`build` makes the client"]
@@ -27,6 +30,7 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     idle_timeout: Duration,
     idle_connections: usize,
+    max_age: Duration,
     requests: Option<usize>,
     proxy: Option<ProxyTo>,
     policy: AddressPolicy,
@@ -51,6 +55,7 @@ impl ClientBuilder {
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(90),
             idle_connections: usize::MAX,
+            max_age: Duration::from_mins(5),
             requests: None,
             proxy: None,
             policy: AddressPolicy::Any,
@@ -79,6 +84,14 @@ impl ClientBuilder {
     /// How many connections to a host are kept that nobody uses.
     pub const fn max_idle_connections(mut self, connections: usize) -> Self {
         self.idle_connections = connections;
+        self
+    }
+
+    /// How long connections are used for new requests, more than zero: then others take their place,
+    /// so that what the name's look-up says has changed is heard of under steady traffic too, and so
+    /// that a load balancer has its say. What is under way goes on. Default: 5 minutes.
+    pub const fn max_connection_age(mut self, age: Duration) -> Self {
+        self.max_age = age;
         self
     }
 
@@ -134,7 +147,7 @@ impl ClientBuilder {
     #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "rustls", feature = "rustls-no-provider"))))]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.tls.more_roots = Some(pem.into());
+        self.tls.more_roots = Some(Pem::Text(pem.into().into()));
         self
     }
 
@@ -142,7 +155,7 @@ impl ClientBuilder {
     #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "rustls", feature = "rustls-no-provider"))))]
     pub fn only_root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.tls.only_roots = Some(pem.into());
+        self.tls.only_roots = Some(Pem::Text(pem.into().into()));
         self
     }
 
@@ -150,7 +163,33 @@ impl ClientBuilder {
     #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
     #[cfg_attr(docsrs, doc(cfg(any(feature = "rustls", feature = "rustls-no-provider"))))]
     pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.tls.identity = Some(pem.into().into());
+        self.tls.identity = Some(Pem::Text(pem.into().into()));
+        self
+    }
+
+    /// [`root_certificates`](Self::root_certificates) from a file: when it changes, so does the trust,
+    /// within a second or so. One that cannot be read any more leaves it as it was.
+    #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "rustls", feature = "rustls-no-provider"))))]
+    pub fn root_certificates_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.more_roots = Some(Pem::File(path.into()));
+        self
+    }
+
+    /// [`only_root_certificates`](Self::only_root_certificates) from a file, likewise.
+    #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "rustls", feature = "rustls-no-provider"))))]
+    pub fn only_root_certificates_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.only_roots = Some(Pem::File(path.into()));
+        self
+    }
+
+    /// [`client_certificate`](Self::client_certificate) from a file, likewise: what renews it need
+    /// tell nobody.
+    #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "rustls", feature = "rustls-no-provider"))))]
+    pub fn client_certificate_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.identity = Some(Pem::File(path.into()));
         self
     }
 
@@ -180,6 +219,21 @@ impl ClientBuilder {
         if !self.requests.is_none_or(|requests| (1..=Semaphore::MAX_PERMITS).contains(&requests)) {
             return Err(ConfigError::new("max_requests", "must be at least 1"));
         }
+        if self.max_age.is_zero() {
+            return Err(ConfigError::new("max_connection_age", "must be more than zero"));
+        }
+        let (policy, requests) = (self.policy, self.requests);
+        #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
+        let files = self.tls.files();
+        #[cfg(not(any(feature = "rustls", feature = "rustls-no-provider")))]
+        let files = Vec::new();
+        let max_age = self.max_age;
+        let recipe = Recipe { connect: Box::new(move || self.connect()), files, max_age };
+        Ok(Client::from_parts(Connections::new(recipe)?, policy, requests))
+    }
+
+    /// What makes connections, of which there are none yet.
+    fn connect(&self) -> Result<reqwest::Client, ConfigError> {
         let mut http = reqwest::Client::builder()
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.idle_timeout)
@@ -197,7 +251,7 @@ impl ClientBuilder {
             http = http.proxy(proxy.parse()?);
         }
         if self.policy != AddressPolicy::Any || self.resolver.is_some() {
-            let mut resolver = self.resolver.unwrap_or_else(Resolver::system);
+            let mut resolver = self.resolver.clone().unwrap_or_else(Resolver::system);
             resolver.policy = self.policy;
             http = http.dns_resolver(resolver);
         }
@@ -207,12 +261,11 @@ impl ClientBuilder {
         }
         #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
         let http = self.tls.apply(http, self.only_plain)?;
-        let http = http.build().map_err(|error| {
+        http.build().map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let cause = cause.unwrap_or_else(|| error.to_string());
             ConfigError::new("client", format!("could not be set up: {cause}"))
-        })?;
-        Ok(Client::from_parts(http, self.policy, self.requests))
+        })
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     refusal::Unfit,
     sign::Sign,
     stats::{Counts, HttpStats},
+    status_policy::{Answer, Classifier, StatusPolicy},
 };
 
 /// Where a sink posts to, shared with the requests that are in flight.
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) max_payload: usize,
     pub(crate) signer: Option<Arc<dyn Sign>>,
     pub(crate) handshake: Option<Handshake>,
+    pub(crate) statuses: StatusPolicy,
+    pub(crate) classifier: Option<Classifier>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,12 +129,23 @@ impl Endpoint {
         let request = self.request(message)?;
         let attempt = self.counts.begin();
         let keyed = request.headers().contains_key(header::IDEMPOTENCY_KEY);
-        let response = self.execute(request).await?;
+        let mut response = self.execute(request).await?;
         let status = response.status();
         attempt.answered(status.as_u16());
-        let outcome = answer::outcome(status, response.headers(), keyed, SystemTime::now());
+        let own = self.classify(&mut response).await;
+        let outcome = own.unwrap_or_else(|| {
+            let (headers, statuses) = (response.headers(), &self.settings.statuses);
+            answer::outcome(status, headers, statuses, keyed, SystemTime::now())
+        });
         answer::drain(response).await;
         outcome
+    }
+
+    /// What the program says of an answer by itself.
+    async fn classify(&self, response: &mut Response) -> Option<Result<(), SinkError>> {
+        let classifier = self.settings.classifier.as_ref()?;
+        let body = answer::start_of_body(response, classifier.body).await;
+        classifier.classify(&Answer::new(response.status().as_u16(), response.headers(), &body))
     }
 
     /// Waits until one more request may be sent, which ends when what is returned is dropped.
@@ -165,7 +179,7 @@ impl Endpoint {
     }
 
     async fn execute(&self, request: Request) -> Result<Response, SinkError> {
-        self.client.http.execute(request).await.map_err(|error| {
+        self.client.connections.current().execute(request).await.map_err(|error| {
             // A URL holds secrets, and reqwest's errors show it.
             let error = error.without_url();
             if Forbidden::is_behind(&error) {

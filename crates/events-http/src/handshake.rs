@@ -7,7 +7,7 @@ use reqwest::{
 };
 use tokio::sync::Mutex;
 
-use crate::answer;
+use crate::{answer, status_policy::StatusPolicy};
 
 /// Who wants to send: in the request for consent, and in each delivery.
 pub(crate) const ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
@@ -70,7 +70,8 @@ impl Handshake {
         let allowed = text(ALLOWED_ORIGIN);
         if !allowed.is_some_and(|it| it == "*" || it.eq_ignore_ascii_case(&self.origin)) {
             tracing::warn!("the endpoint does not consent to being sent events: {status}");
-            let answer = answer::outcome(status, headers, false, SystemTime::now());
+            let answer =
+                answer::outcome(status, headers, &StatusPolicy::STRICT, false, SystemTime::now());
             return Err(match answer {
                 Err(error) if error.kind() != ErrorKind::Rejected => error,
                 // Consent may still come, by ways of its own.

@@ -8,6 +8,7 @@ mod builder;
 mod client;
 mod client_builder;
 pub mod cloudevents;
+mod connections;
 mod encode;
 mod encoder;
 mod endpoint;
@@ -26,6 +27,7 @@ mod sink;
 #[cfg(feature = "standard-webhooks")]
 mod standard_webhooks;
 mod stats;
+mod status_policy;
 #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
 mod tls;
 mod url;
@@ -49,3 +51,4 @@ pub use sink::HttpSink;
 #[cfg_attr(docsrs, doc(cfg(feature = "standard-webhooks")))]
 pub use standard_webhooks::StandardWebhooks;
 pub use stats::HttpStats;
+pub use status_policy::{Answer, StatusPolicy};

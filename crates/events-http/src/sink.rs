@@ -18,12 +18,13 @@ use crate::{encode::Encode, endpoint::Endpoint, json::Json, refusal::Unfit, stat
 /// | the endpoint | the write |
 /// |---|---|
 /// | 2xx | `Ok` |
-/// | 408, 425, 429, 5xx but 501 and 505, 413 with `Retry-After`, 409 with an idempotency key | [`Unavailable`](events_core::ErrorKind::Unavailable), with `Retry-After`, up to an hour |
-/// | no connection, no answer in time, a reset | `Unavailable`; the event may have arrived |
+/// | 400, 413 without `Retry-After`, 414, 415, 422, 431 | [`Rejected`](events_core::ErrorKind::Rejected): it is about this event |
 /// | 410 | [`Closed`](events_core::ErrorKind::Closed), and so is every later write |
-/// | every other answer; 3xx is not followed | [`Rejected`](events_core::ErrorKind::Rejected) |
+/// | every other answer; 3xx is not followed | [`Unavailable`](events_core::ErrorKind::Unavailable), with `Retry-After`, up to an hour |
+/// | no connection, no answer in time, a reset | `Unavailable`; the event may have arrived |
 ///
-/// The source of such an error is a [`Refusal`](crate::Refusal), which has the status.
+/// Another [`StatusPolicy`](crate::StatusPolicy) may say otherwise, and a
+/// [classifier](crate::Builder::classify) look into answers. The source of such an error is a [`Refusal`](crate::Refusal), which has the status.
 ///
 /// [`close`](Close::close) waits for the requests in flight, at most their timeout;
 /// [`abort`](Close::abort) ends them at once, with `Closed`.

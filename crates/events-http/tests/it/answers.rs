@@ -3,8 +3,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use events_core::ErrorKind::{self, Closed, Rejected, Unavailable};
-use events_http::HttpSink;
+use events_core::{
+    ErrorKind::{self, Closed, Rejected, Unavailable},
+    Sink, SinkError,
+};
+use events_http::{HttpSink, NdJson, StatusPolicy};
 
 use crate::{
     receiver::{Receiver, answer},
@@ -20,15 +23,15 @@ fn the_status_decides() {
             (202, None),
             (204, None),
             (400, Some(Rejected)),
-            (404, Some(Rejected)),
+            (404, Some(Unavailable)),
             (408, Some(Unavailable)),
             (413, Some(Rejected)),
             (425, Some(Unavailable)),
             (429, Some(Unavailable)),
             (500, Some(Unavailable)),
-            (501, Some(Rejected)),
+            (501, Some(Unavailable)),
             (503, Some(Unavailable)),
-            (505, Some(Rejected)),
+            (505, Some(Unavailable)),
             (799, Some(Unavailable)),
         ] {
             let body = if status == 204 { &b""[..] } else { b"a body" };
@@ -65,7 +68,7 @@ fn a_redirect_is_not_followed() {
             let location = format!("Location: {}\r\n", elsewhere.url());
             let receiver = Receiver::always(answer(status, &location, b""));
             let sink = HttpSink::new(receiver.url()).unwrap();
-            assert_eq!(write(&sink, "event").unwrap_err().kind(), Rejected);
+            assert_eq!(write(&sink, "event").unwrap_err().kind(), Unavailable);
             assert!(receiver.next().head.starts_with("POST"));
             assert!(!elsewhere.has_more());
             assert_eq!(sink.stats().attempts, 1);
@@ -124,9 +127,44 @@ fn a_switch_of_protocols_is_no_delivery() {
 #[test]
 fn a_conflict_is_in_flight_if_there_is_a_key() {
     let receiver = Receiver::always(answer(409, "", b""));
-    let plain = HttpSink::new(receiver.url()).unwrap();
+    let strict = || HttpSink::builder(receiver.url()).statuses(StatusPolicy::STRICT);
+    let plain = strict().build().unwrap();
     assert_eq!(worlds::on_a_thread(&plain, "event").unwrap_err().kind(), Rejected);
-    let keyed = HttpSink::builder(receiver.url()).idempotency_key(|event: &str| event.to_owned());
+    let keyed = strict().idempotency_key(|event: &str| event.to_owned());
     let keyed = keyed.build().unwrap();
     assert_eq!(worlds::on_a_thread(&keyed, "event").unwrap_err().kind(), Unavailable);
+}
+
+#[test]
+fn a_status_means_what_the_program_says() {
+    for write in worlds::all() {
+        let receiver = Receiver::in_turn([404, 503, 410].map(|status| answer(status, "", b"")));
+        let statuses = StatusPolicy::STRICT.retry([404, 410]).reject([503]);
+        let sink = HttpSink::builder(receiver.url()).statuses(statuses).build().unwrap();
+        let kinds = [(); 3].map(|()| write(&sink, "event").unwrap_err().kind());
+        assert_eq!(kinds, [Unavailable, Rejected, Unavailable]);
+    }
+}
+
+#[test]
+fn a_classifier_reads_what_failed_of_a_batch_inside_a_200() {
+    let body = b"failed: 1, of which the rest of this body does not tell";
+    let receiver =
+        Receiver::in_turn([answer(200, "X-Partial: yes\r\n", body), answer(503, "", b"")]);
+    let sink = HttpSink::builder(receiver.url())
+        .format(NdJson)
+        .classify(9, |answer| {
+            answer.header("x-partial")?;
+            assert_eq!((answer.status, answer.body), (200, &b"failed: 1"[..]));
+            let failed = vec![(1, SinkError::unavailable("later"))];
+            Some(SinkError::of_batch(failed).map_or(Ok(()), Err))
+        })
+        .build()
+        .unwrap();
+    let error = Sink::write(&sink, ["a", "b", "c"].as_slice()).unwrap_err();
+    assert_eq!(error.failures().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [1]);
+    // What it says nothing of is left to the statuses, and on the same connection.
+    let error = Sink::write(&sink, ["d"].as_slice()).unwrap_err();
+    assert_eq!((error.kind(), error.failures().len()), (Unavailable, 0));
+    assert_eq!([receiver.next().connection, receiver.next().connection], [0, 0]);
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use events_core::{Bisect, Close, DeadLetter, ErrorKind, MaxAttempts, Memory, Sink};
-use events_http::{Encoded, Encoder, HttpSink, Json, is_about_content};
+use events_http::{Encoded, Encoder, HttpSink, Json, StatusPolicy, is_about_content};
 use events_queue::Queue;
 use events_retry::Retry;
 
@@ -82,7 +82,8 @@ fn a_batch_that_is_refused_is_split_until_only_the_events_at_fault_fail() {
 #[test]
 fn a_batch_that_is_refused_for_other_reasons_is_not_split() {
     let receiver = Receiver::always(answer(401, "", b""));
-    let sink = Bisect::new(HttpSink::new(receiver.url()).unwrap()).when(is_about_content);
+    let sink = HttpSink::builder(receiver.url()).statuses(StatusPolicy::STRICT).build().unwrap();
+    let sink = Bisect::new(sink).when(is_about_content);
     let error = Sink::write(&sink, &[1, 2, 3][..]).unwrap_err();
     assert_eq!((error.kind(), error.failures().len()), (ErrorKind::Rejected, 0));
     receiver.next();

@@ -1,5 +1,6 @@
 //! The sink against receivers on loopback, kind and hostile ones.
 
+mod ages;
 mod answers;
 mod behaviour;
 mod closing;

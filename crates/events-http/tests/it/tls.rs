@@ -152,6 +152,39 @@ fn an_endpoint_whose_certificate_is_in_order_is_sent_to() {
 }
 
 #[test]
+fn trust_and_identity_change_with_their_files() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let (receiver, _taken) = endpoint(&authority.issue("localhost", |_| {}), Some(&clients));
+    let dir = tempfile::tempdir().unwrap();
+    let (roots, own) = (dir.path().join("roots.pem"), dir.path().join("own.pem"));
+    std::fs::write(&roots, Authority::new().pem()).unwrap();
+    std::fs::write(&own, Authority::new().issue("us", |_| {}).pem()).unwrap();
+    let client = Client::builder()
+        .only_root_certificates_file(&roots)
+        .client_certificate_file(&own)
+        .build()
+        .unwrap();
+    let sink = sink(&receiver, &client);
+    let error = worlds::on_a_thread(&sink, "event").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    // Half of it is not enough, and what cannot be read changes nothing.
+    std::fs::write(&own, "no certificate").unwrap();
+    std::fs::write(&roots, authority.pem()).unwrap();
+    std::fs::write(&own, clients.issue("us", |_| {}).pem()).unwrap();
+    // The files are looked at once a second.
+    while let Err(error) = worlds::on_a_thread(&sink, "event") {
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_refused() {
+    let builder = Client::builder().root_certificates_file("/nowhere/roots.pem");
+    let error = builder.build().unwrap_err().to_string();
+    assert!(error.starts_with("root_certificates could not be read from /nowhere/roots.pem"));
+}
+
+#[test]
 fn an_endpoint_whose_certificate_is_not_in_order_gets_nothing() {
     let (authority, other) = (Authority::new(), Authority::new());
     let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 1, 1);
