@@ -164,10 +164,8 @@ impl<E> Backlog<E> {
         dispose(visit.log_waker);
         visit.leftover.dispose();
         woken.into_iter().for_each(wake);
-        if let (Some(breaker), Some(batch)) = (&self.policy.circuit, visit.delivered)
-            && breaker.succeeded(&answered(batch))
-        {
-            self.notify();
+        if let Some(batch) = visit.delivered {
+            self.succeeded(batch);
         }
         (next, notified)
     }
@@ -278,10 +276,21 @@ impl<E> Backlog<E> {
         }
     }
 
-    /// Settles what deliverer `id` has delivered, who takes no more.
-    pub(crate) fn delivered(&self, id: usize) {
+    /// Settles what deliverer `id` has delivered, who takes no more for now.
+    pub(crate) fn delivered(&self, id: usize, batch: &Batch<E>) {
         let mut locked = self.locked.lock();
         self.settle_delivered(&mut locked, id);
+        drop(locked);
+        self.succeeded(batch);
+    }
+
+    /// The destination has taken `batch`, which is news for the circuit.
+    fn succeeded(&self, batch: &Batch<E>) {
+        if let Some(breaker) = &self.policy.circuit
+            && breaker.succeeded(&answered(batch))
+        {
+            self.notify();
+        }
     }
 
     /// True if somebody wants attention.

@@ -76,6 +76,8 @@ impl<E: Event + Clone, D: Deliver<E>> Deliverer<E, D> {
                     turn += 1;
                     if turn == TURN {
                         turn = 0;
+                        // Or it would be given up, if the deliverer were dropped where it waits.
+                        self.settle(&mut delivered);
                         self.yield_turn().await;
                     }
                 }
@@ -99,10 +101,7 @@ impl<E: Event + Clone, D: Deliver<E>> Deliverer<E, D> {
             let mut waker = None;
             loop {
                 if self.is_to_stop() {
-                    if let Some(batch) = delivered.take() {
-                        self.backlog.delivered(self.id);
-                        self.reuse(Some(batch));
-                    }
+                    self.settle(delivered);
                     return Poll::Ready(Next::End);
                 }
                 let done = delivered.take();
@@ -140,6 +139,14 @@ impl<E: Event + Clone, D: Deliver<E>> Deliverer<E, D> {
     fn is_to_stop(&self) -> bool {
         (self.account.is_notified() && self.account.serve_waiters() == Flow::Stop)
             || (self.is_bounded && self.account.drop_excess() == Flow::Stop)
+    }
+
+    /// Settles what was delivered, without taking more.
+    fn settle(&mut self, delivered: &mut Option<Arc<Batch<E>>>) {
+        if let Some(batch) = delivered.take() {
+            self.backlog.delivered(self.id, &batch);
+            self.reuse(Some(batch));
+        }
     }
 
     /// Drops the events of a batch that is settled, where they may do as they like.
