@@ -5,7 +5,10 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::{
-    consumer_state::changes::{Changes, RowState},
+    consumer_state::{
+        changes::{Changes, RowState},
+        keys::Held,
+    },
     openings::Openings,
     start::Start,
     store::{RawEvent, Store, bytes_of, count_from, size as store_size},
@@ -24,8 +27,8 @@ pub(crate) struct Found {
     pub(crate) waiting: u64,
     /// How many have rows and are no dead letters.
     pub(crate) set_aside: u64,
-    /// Keys that an earlier event holds up, with how many are behind it.
-    pub(crate) blocked: HashMap<u64, u64>,
+    /// Keys that an earlier event holds up.
+    pub(crate) held_keys: HashMap<u64, Held>,
     pub(crate) disabled: bool,
     /// How many events it has missed that are no longer kept.
     pub(crate) missed: u64,
@@ -60,7 +63,7 @@ pub(crate) fn attach(
         (connection.last_insert_rowid(), position, false)
     };
     let (found, position) = (position, position.max(trimmed(connection)?));
-    let blocked = release_keys(connection, number, is_ordered)?;
+    let held_keys = release_keys(connection, number, is_ordered)?;
     let set_aside = connection.query_row(
         "SELECT count(*) FROM durable_deliveries WHERE consumer = ?1 AND state < 2",
         [number],
@@ -69,15 +72,15 @@ pub(crate) fn attach(
     let waiting = count_from(connection, position)?;
     let missed = position - found;
     transaction.commit()?;
-    Ok(Found { number, position, head, waiting, set_aside, blocked, disabled, missed })
+    Ok(Found { number, position, head, waiting, set_aside, held_keys, disabled, missed })
 }
 
-/// Of each key the first event leads; without an order all do. What keys hold up, and how many.
+/// Of each key the first event leads; without an order all do. What keys are held up.
 fn release_keys(
     connection: &Connection,
     consumer: i64,
     is_ordered: bool,
-) -> Result<HashMap<u64, u64>> {
+) -> Result<HashMap<u64, Held>> {
     if !is_ordered {
         connection.execute(
             "UPDATE durable_deliveries SET state = 0, key = NULL
@@ -95,12 +98,12 @@ fn release_keys(
         [consumer],
     )?;
     let mut select = connection.prepare(
-        "SELECT key, sum(state) FROM durable_deliveries
+        "SELECT key, sum(state), min(CASE state WHEN 0 THEN seq END) FROM durable_deliveries
          WHERE consumer = ?1 AND state < 2 AND key IS NOT NULL GROUP BY key",
     )?;
     let keys = select.query_map([consumer], |row| {
         let key: i64 = row.get(0)?;
-        Ok((key.cast_unsigned(), row.get(1)?))
+        Ok((key.cast_unsigned(), Held { leader: row.get(2)?, behind: row.get(1)? }))
     })?;
     keys.collect()
 }

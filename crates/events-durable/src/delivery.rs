@@ -138,14 +138,14 @@ impl<E: Event, D: Deliver<Stored<E>>> Delivery<E, D> {
         let (mut delivered, mut failed) = (Vec::new(), Vec::new());
         for (at, (event, place)) in portion.events.into_iter().zip(portion.places).enumerate() {
             match answer.error_of(at) {
-                None => delivered.push((event.seq, key_of(place).filter(|_| event.has_row))),
+                None => delivered.push((event.seq, key_of(place))),
                 Some(error) => failed.push((event, place, error.clone())),
             }
         }
         let all_failed = delivered.is_empty();
         self.note(|locked| {
-            for (seq, first_of) in delivered {
-                locked.deliver(seq, first_of);
+            for (seq, key) in delivered {
+                locked.deliver(seq, key);
             }
         });
         let (retryable, refused): (Vec<_>, Vec<_>) =
@@ -197,8 +197,7 @@ impl<E: Event, D: Deliver<Stored<E>>> Delivery<E, D> {
             Some(Duration::ZERO)
         };
         let Some(delay) = delay else { return false };
-        let (seq, attempts, has_row) = (event.seq, event.attempts, event.has_row);
-        let failed = Failed { seq, attempts, key, has_row, error };
+        let failed = Failed { seq: event.seq, attempts: event.attempts, key, error };
         self.note(|locked| locked.park(&failed, delay, counts));
         true
     }
@@ -241,14 +240,8 @@ impl<E: Event> Close for DeadLetterWriter<E> {}
 impl<E: Event> Sink<DeadLetter<Stored<E>>> for DeadLetterWriter<E> {
     fn write(&self, letter: &DeadLetter<Stored<E>>) -> Result<(), SinkError> {
         let event = &letter.event;
-        let key = self.key.as_ref().filter(|_| event.has_row).map(|key| key(event));
-        let failed = Failed {
-            seq: event.seq,
-            attempts: event.attempts,
-            key,
-            has_row: event.has_row,
-            error: &letter.error,
-        };
+        let key = self.key.as_ref().map(|key| key(event));
+        let failed = Failed { seq: event.seq, attempts: event.attempts, key, error: &letter.error };
         let noted = self.consumer.note(|locked| {
             if locked.keeps(letter.error.kind()) {
                 locked.keep(event.seq);

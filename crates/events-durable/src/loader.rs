@@ -127,11 +127,14 @@ impl<E: Event + DeserializeOwned> Loader<E> {
     ) -> rusqlite::Result<()> {
         let mut found = None;
         consumer_rows::of_key(&self.connection, consumer.number, key, |raw| {
-            if consumer.lock().may_load_row(raw.seq, saves) {
-                found = Some(raw);
-                return Take::Enough;
+            let locked = consumer.lock();
+            if !locked.may_load_row(raw.seq, saves) {
+                return Take::More;
             }
-            Take::More
+            if locked.is_next_of(key, raw.seq) {
+                found = Some(raw);
+            }
+            Take::Enough
         })?;
         // If it is not on the disk yet, the next commit brings it.
         if let Some(raw) = found {
@@ -183,13 +186,13 @@ impl<E: Event + DeserializeOwned> Loader<E> {
         locked.load_row(seq, text.len() as u32, written);
         // Before it can be delivered, and ask for the one after it.
         if let Some(key) = next_of {
-            locked.unblocked(key);
+            locked.advance(key, seq);
         }
         drop(locked);
         match event {
             Ok(event) => {
                 let id = self.log.openings.id(seq);
-                let stored = Stored::new(seq, id, written, Arc::new(event)).with_row(attempts);
+                let stored = Stored::new(seq, id, written, Arc::new(event)).with_attempts(attempts);
                 feed(consumer, [stored]);
             }
             Err(error) => self.bury(consumer, seq, attempts, key, &error),

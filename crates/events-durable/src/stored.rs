@@ -23,21 +23,18 @@ pub struct Stored<E> {
     pub(crate) written: u64,
     /// How often it was delivered to this consumer in vain.
     pub(crate) attempts: u32,
-    /// Whether it comes from a row of its own, and not in the order of the log.
-    pub(crate) has_row: bool,
     event: Arc<E>,
 }
 
 impl<E> Stored<E> {
     /// An event that comes in the order of the log.
     pub(crate) const fn new(seq: u64, id: EventId, written: u64, event: Arc<E>) -> Self {
-        Self { seq, id, written, attempts: 0, has_row: false, event }
+        Self { seq, id, written, attempts: 0, event }
     }
 
-    /// An event that was set aside after so many attempts.
-    pub(crate) const fn with_row(mut self, attempts: u32) -> Self {
+    /// The same after so many attempts.
+    pub(crate) const fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
-        self.has_row = true;
         self
     }
 

@@ -41,8 +41,6 @@ pub(crate) struct Failed<'a> {
     pub(crate) seq: u64,
     pub(crate) attempts: u32,
     pub(crate) key: Option<u64>,
-    /// Whether it came from a row of its own, and so as the first of its key.
-    pub(crate) has_row: bool,
     pub(crate) error: &'a SinkError,
 }
 
@@ -136,8 +134,7 @@ impl Locked {
             return false;
         }
         if let Some(key) = key
-            && !event.has_row
-            && self.blocked.contains_key(&key)
+            && self.keys.holds(key, event.seq)
         {
             self.set_aside(event.seq, RowState::Behind, Some(key), 0, 0, None);
             return false;
@@ -146,14 +143,12 @@ impl Locked {
         self.window.set_in_flight(event.seq, true)
     }
 
-    /// The sink has committed the event at `seq`, which was the first of a key that others wait
-    /// behind if it came as `first_of` one.
-    pub(crate) fn deliver(&mut self, seq: u64, first_of: Option<u64>) {
+    /// The sink has committed the event at `seq`.
+    pub(crate) fn deliver(&mut self, seq: u64, key: Option<u64>) {
         let Some(loaded) = self.window.remove(seq) else { return };
         self.delivered += 1;
         self.failing_since = None;
-        self.settle(&loaded);
-        self.unblock(first_of);
+        self.settle(&loaded, key);
     }
 
     /// The sink does not have the event at `seq` any more, which stays for the next run.
@@ -163,7 +158,7 @@ impl Locked {
 
     /// The event is a dead letter.
     pub(crate) fn bury(&mut self, failed: &Failed<'_>) {
-        let &Failed { seq, attempts, key, has_row, error } = failed;
+        let &Failed { seq, attempts, key, error } = failed;
         let Some(_loaded) = self.window.remove(seq) else { return };
         self.failed += 1;
         self.pass(seq);
@@ -177,17 +172,11 @@ impl Locked {
         let failure = Some((at, error));
         let row = DeliveryRow { state: RowState::Dead, key: None, attempts, due: 0, failure };
         self.changes.set_row(seq, row);
-        self.unblock(key.filter(|_| has_row));
+        self.settle_key(key, seq);
     }
 
     /// What was read at `seq` is no event: it is a dead letter without having been delivered.
-    pub(crate) fn bury_unread(
-        &mut self,
-        seq: u64,
-        attempts: u32,
-        first_of: Option<u64>,
-        error: String,
-    ) {
+    pub(crate) fn bury_unread(&mut self, seq: u64, attempts: u32, key: Option<u64>, error: String) {
         let Some(_loaded) = self.window.remove(seq) else { return };
         self.failed += 1;
         self.pass(seq);
@@ -195,13 +184,13 @@ impl Locked {
         let attempts = attempts.saturating_add(1);
         let row = DeliveryRow { state: RowState::Dead, key: None, attempts, due: 0, failure };
         self.changes.set_row(seq, row);
-        self.unblock(first_of);
+        self.settle_key(key, seq);
     }
 
     /// The event is to be delivered again after `delay`. Unless it `counts`, that was no attempt of
     /// its own.
     pub(crate) fn park(&mut self, failed: &Failed<'_>, delay: Duration, counts: bool) {
-        let &Failed { seq, attempts, key, has_row, error } = failed;
+        let &Failed { seq, attempts, key, error } = failed;
         if !self.window.contains(seq) {
             return;
         }
@@ -216,7 +205,7 @@ impl Locked {
         }
         let due = at.saturating_add(delay.as_millis().min(i64::MAX as u128 / 2) as u64);
         // Behind one of the same batch, it waits for that one as well.
-        let is_behind = !has_row && key.is_some_and(|key| self.blocked.contains_key(&key));
+        let is_behind = key.is_some_and(|key| self.keys.holds(key, seq));
         let state = if is_behind { RowState::Behind } else { RowState::Parked };
         self.set_aside(seq, state, key, attempt, due, failure);
     }
@@ -234,9 +223,10 @@ impl Locked {
         let Some(_loaded) = self.window.remove(seq) else { return };
         self.set_aside += 1;
         self.pass(seq);
-        if let Some(key) = key {
-            let behind = self.blocked.entry(key).or_insert(0);
-            *behind += u64::from(state == RowState::Behind);
+        match (key, state) {
+            (Some(key), RowState::Behind) => self.keys.follow(key),
+            (Some(key), _) => self.keys.lead(key, seq),
+            (None, _) => {}
         }
         self.changes.set_row(seq, DeliveryRow { state, key, attempts, due, failure });
     }
@@ -256,7 +246,7 @@ impl Locked {
     fn drop_loaded(&mut self, dropped: &[Loaded]) -> u64 {
         for loaded in dropped {
             self.overflow += 1;
-            self.settle(loaded);
+            self.settle(loaded, None);
         }
         dropped.len() as u64
     }
@@ -274,20 +264,17 @@ impl Locked {
         self.passed = self.passed.max(seq + 1);
     }
 
-    fn settle(&mut self, loaded: &Loaded) {
+    fn settle(&mut self, loaded: &Loaded, key: Option<u64>) {
         self.pass(loaded.seq);
+        self.settle_key(key, loaded.seq);
         if loaded.has_row {
             self.changes.settle_row(loaded.seq);
         }
     }
 
-    /// The event that held up `key` is settled: the next of it may come.
-    fn unblock(&mut self, key: Option<u64>) {
-        let Some(key) = key else { return };
-        match self.blocked.get(&key) {
-            Some(0) => drop(self.blocked.remove(&key)),
-            Some(_) => self.unblocking.push(key),
-            None => {}
+    fn settle_key(&mut self, key: Option<u64>, seq: u64) {
+        if let Some(key) = key {
+            self.keys.settle(key, seq);
         }
     }
 
@@ -317,12 +304,12 @@ impl Locked {
         Aftermath {
             has_changes: is_new,
             is_urgent,
-            is_hungry: (!was_low || self.is_over_or_unblocking()) && self.is_hungry(),
+            is_hungry: (!was_low || self.is_over_or_advancing()) && self.is_hungry(),
         }
     }
 
-    fn is_over_or_unblocking(&self) -> bool {
-        !self.unblocking.is_empty() || self.closing_at.is_some() || self.due_is_stale
+    fn is_over_or_advancing(&self) -> bool {
+        !self.keys.advancing().is_empty() || self.closing_at.is_some() || self.due_is_stale
     }
 
     /// How many events are settled behind some that are not.

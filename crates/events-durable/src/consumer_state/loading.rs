@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use events_core::engine::Mode;
 
-use super::{Locked, window::Loaded};
+use super::{Locked, changes::RowState, window::Loaded};
 
 /// What a consumer lacks in memory.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Locked {
             self.due_is_stale |= is_due;
             return plan;
         }
-        plan.keys.clone_from(&self.unblocking);
+        plan.keys = self.keys.advancing().to_vec();
         if self.set_aside > 0 && (self.due_is_stale || is_due) {
             // What comes in the order of the log is not to starve.
             plan.due = Some((most / 2).max(1));
@@ -62,7 +62,8 @@ impl Locked {
     pub(super) fn is_hungry(&self) -> bool {
         let end = self.closing_at.unwrap_or(u64::MAX).min(self.head);
         let wants = self.next_load < end && self.window.is_low();
-        let wants_rows = !self.unblocking.is_empty() || (self.set_aside > 0 && self.due_is_stale);
+        let wants_rows =
+            !self.keys.advancing().is_empty() || (self.set_aside > 0 && self.due_is_stale);
         (!self.stopped && (wants || wants_rows)) || self.is_over()
     }
 
@@ -105,12 +106,16 @@ impl Locked {
         self.window.insert(loaded);
     }
 
-    /// The next event of `key` was loaded.
-    pub(crate) fn unblocked(&mut self, key: u64) {
-        self.unblocking.retain(|other| *other != key);
-        if let Some(behind) = self.blocked.get_mut(&key) {
-            *behind = behind.saturating_sub(1);
-        }
+    /// Whether the event at `seq` is the next of `key`: none before it is on its way to the disk.
+    pub(crate) fn is_next_of(&self, key: u64, seq: u64) -> bool {
+        let unsaved = self.saving.as_deref().into_iter().chain([&self.changes]);
+        let mut rows = unsaved.flat_map(|changes| changes.rows.range(..seq));
+        !rows.any(|(_, row)| row.key == Some(key) && row.state == RowState::Behind)
+    }
+
+    /// The event at `seq` is the next of `key`, and in memory.
+    pub(crate) fn advance(&mut self, key: u64, seq: u64) {
+        self.keys.advance(key, seq);
     }
 
     /// What the disk says of when the next is due, if that is still true.

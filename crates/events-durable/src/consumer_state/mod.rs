@@ -3,11 +3,12 @@
 
 pub(crate) mod changes;
 mod delivering;
+pub(crate) mod keys;
 mod loading;
 mod saving;
 pub(crate) mod window;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use events_core::{
     Dropped, SinkError, Stats,
@@ -23,7 +24,7 @@ use window::Window;
 use crate::{
     completion::Promise,
     consumer_rows::Found,
-    consumer_state::changes::Changes,
+    consumer_state::{changes::Changes, keys::Keys},
     stored::{Stored, now, system_time},
 };
 
@@ -61,10 +62,7 @@ pub(crate) struct Locked {
     next_due: Option<u64>,
     /// Whether the disk has to be asked for that again.
     due_is_stale: bool,
-    /// Keys that an earlier event holds up, with how many are behind it that are not in memory.
-    blocked: HashMap<u64, u64>,
-    /// Keys whose next event is to be loaded.
-    unblocking: Vec<u64>,
+    keys: Keys,
     changes: Changes,
     /// What is being written to the disk.
     saving: Option<Arc<Changes>>,
@@ -120,8 +118,7 @@ impl<E> ConsumerState<E> {
             set_aside: found.set_aside,
             next_due: None,
             due_is_stale: found.set_aside > 0,
-            blocked: found.blocked,
-            unblocking: Vec::new(),
+            keys: Keys::new(found.held_keys),
             changes: Changes::default(),
             saving: None,
             saves: 0,

@@ -10,6 +10,7 @@ mod files;
 mod kill;
 mod kill_log;
 mod migration;
+mod model;
 #[cfg(feature = "outbox")]
 mod outbox;
 mod redelivery;
