@@ -31,6 +31,8 @@ mod status_policy;
 #[cfg(any(feature = "rustls", feature = "rustls-no-provider"))]
 mod tls;
 mod url;
+#[cfg(feature = "standard-webhooks")]
+mod webhook_verifier;
 
 pub use address::AddressPolicy;
 pub use builder::Builder;
@@ -52,3 +54,6 @@ pub use sink::HttpSink;
 pub use standard_webhooks::StandardWebhooks;
 pub use stats::HttpStats;
 pub use status_policy::{Answer, StatusPolicy};
+#[cfg(feature = "standard-webhooks")]
+#[cfg_attr(docsrs, doc(cfg(feature = "standard-webhooks")))]
+pub use webhook_verifier::{VerifyError, WebhookVerifier};

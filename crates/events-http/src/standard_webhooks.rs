@@ -17,13 +17,13 @@ use zeroize::Zeroizing;
 use crate::{message::Message, sign::Sign};
 
 /// Secrets are written with or without padding; signatures always with.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 /// The longest key in bytes; a key of more is of no more use.
-const LONGEST_KEY: usize = 64;
+pub(crate) const LONGEST_KEY: usize = 64;
 
 /// Signs as [Standard Webhooks](https://www.standardwebhooks.com) have it: in the headers
 /// `webhook-id`, `webhook-timestamp` and `webhook-signature`.
@@ -36,7 +36,8 @@ const LONGEST_KEY: usize = 64;
 /// To change keys, sign with the new and the old one until each receiver has the new: it takes
 /// either.
 ///
-/// Keys are wiped from memory when dropped, and are never shown.
+/// Keys are wiped from memory when dropped, and are never shown. A receiver written in Rust has
+/// [`WebhookVerifier`](crate::WebhookVerifier).
 ///
 /// ```
 /// use events_http::{HttpSink, StandardWebhooks};
