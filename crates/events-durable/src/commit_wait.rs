@@ -40,19 +40,19 @@ impl<'a, E> CommitWait<'a, E> {
     /// that would be for ever.
     pub(crate) async fn committed(
         mut self,
-        check: impl Fn() -> Result<(), SinkError>,
+        mut check: impl FnMut() -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         let mut timeout = match self.queue.bounds.overflow {
             Overflow::BlockFor(timeout) if self.in_line => Some(clock::sleep(timeout)),
             _ => None,
         };
-        std::future::poll_fn(|cx| self.poll(cx, &check, timeout.as_mut())).await
+        std::future::poll_fn(|cx| self.poll(cx, &mut check, timeout.as_mut())).await
     }
 
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        check: impl Fn() -> Result<(), SinkError>,
+        check: impl FnOnce() -> Result<(), SinkError>,
         timeout: Option<&mut Sleep>,
     ) -> Poll<Result<(), SinkError>> {
         if let Poll::Ready(answer) = self.promise.poll(&mut self.key, cx) {

@@ -300,10 +300,10 @@ impl<E: Event> Consumer<E> {
 
     /// Waits for what depends on the delivery.
     async fn answered(&self, promise: &Promise) -> Result<(), SinkError> {
-        let mut key = None;
+        let (mut key, mut wait) = (None, None);
         poll_fn(|cx| match promise.poll(&mut key, cx) {
             Poll::Ready(answer) => Poll::Ready(answer.map(|_| ())),
-            Poll::Pending => match self.account.check_wait() {
+            Poll::Pending => match self.account.begin_wait(&mut wait) {
                 Ok(()) => Poll::Pending,
                 Err(deadlock) => Poll::Ready(Err(deadlock)),
             },

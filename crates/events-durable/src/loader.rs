@@ -253,7 +253,10 @@ impl<E: Event + DeserializeOwned> Loader<E> {
     ) {
         let error = describe_decoding(error);
         let name = &*consumer.name;
-        tell(|| tracing::warn!(consumer = name, seq, error, "an event became a dead letter"));
+        self.log.undecoded.tell(1, |count| {
+            let what = "events became dead letters that do not decode";
+            tracing::warn!(consumer = name, seq, error, count, "{what}");
+        });
         let noted = consumer.note(|locked| locked.bury_unread(seq, attempts, key, error));
         if let Some(aftermath) = noted {
             self.log.follow_up(consumer, aftermath);

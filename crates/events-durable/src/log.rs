@@ -2,7 +2,7 @@ use std::{fmt, path::Path, slice, sync::Arc, time::Duration};
 
 use events_core::{
     AsyncSink, Close, Closing, Event, Sink, SinkError,
-    engine::{clock, park::block_on, tell},
+    engine::{Waiting, clock, park::block_on, tell},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -230,11 +230,16 @@ impl<E: Event> DurableLog<E> {
         self.commits().finished().await
     }
 
-    /// Whether waiting for the consumers, here and now, would be for ever.
-    fn check_wait(&self) -> Result<(), SinkError> {
+    /// Whether waiting for the consumers, here and now, would be for ever: if this is inside of a
+    /// delivery, that waits for them as long as `waits` is there.
+    fn begin_wait(&self, waits: &mut Vec<Option<Waiting>>) -> Result<(), SinkError> {
         let consumers = self.commits().lock().consumers().to_vec();
-        let accounts = consumers.iter().filter_map(|consumer| consumer.account());
-        accounts.map(|account| account.check_wait()).find(Result::is_err).unwrap_or(Ok(()))
+        waits.resize_with(consumers.len().max(waits.len()), || None);
+        let accounts = consumers.iter().map(|consumer| consumer.account());
+        for (account, wait) in accounts.zip(waits) {
+            account.map_or(Ok(()), |account| account.begin_wait(wait))?;
+        }
+        Ok(())
     }
 }
 
@@ -244,7 +249,11 @@ impl<E: Event + Serialize + DeserializeOwned> DurableLog<E> {
         let offered = self.offer(events);
         async move {
             match offered? {
-                Some(wait) => wait.committed(|| self.check_wait()).await,
+                Some(wait) => {
+                    // Room depends on all of the consumers.
+                    let mut waits = Vec::new();
+                    wait.committed(|| self.begin_wait(&mut waits)).await
+                }
                 None => Ok(()),
             }
         }

@@ -24,6 +24,7 @@ pub(crate) struct LogState<E> {
     /// What is told of it, rarely.
     pub(crate) dropped: TraceLimit,
     pub(crate) failures: TraceLimit,
+    pub(crate) undecoded: TraceLimit,
 }
 
 /// What a new [`LogState`] is made of.
@@ -50,6 +51,7 @@ impl<E> LogState<E> {
             tip: Tip::new(),
             dropped: TraceLimit::new(),
             failures: TraceLimit::new(),
+            undecoded: TraceLimit::new(),
         }
     }
 

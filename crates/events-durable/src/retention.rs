@@ -2,7 +2,8 @@ use std::time::Duration;
 
 /// How long a log keeps its events.
 ///
-/// An event is kept as long as one of the rules says so; see [`or`](Self::or).
+/// An event is kept as long as one of the rules says so; see [`or`](Self::or). That is looked at with
+/// each commit, and what is to go goes little by little.
 ///
 /// # Default
 /// [`until_settled`](Self::until_settled).

@@ -1,12 +1,13 @@
 //! Every component of the family that tells something, where it has the most to tell.
 
-use std::{panic::panic_any, sync::Arc, thread, time::Duration};
+use std::{panic::panic_any, path::Path, sync::Arc, thread, time::Duration};
 
 use events_broadcast::{Broadcaster, Lag};
 use events_core::{
     AsyncSink, Breaker, Close, Closing, DeadLetter, MaxAttempts, Sink, SinkError,
     engine::park::block_on, sink_fn,
 };
+use events_durable::{Durability, DurableQueue, Plain, Schedule};
 use events_queue::{Builder, Overflow, Queue, Single};
 use events_retry::{AdaptiveLimit, Retry};
 
@@ -155,6 +156,65 @@ fn a_queue_in_a_task() {
         drop(entered);
         queue(spawned, move || drop(runtime.handle().clone()))
     });
+}
+
+/// Its committer and its loader tell as well, and nobody else could end a wait of theirs.
+fn durable(
+    builder: impl Fn(&Path) -> events_durable::Builder<u64, events_durable::Single>,
+) -> Component {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = builder(&dir.path().join("events.db")).spawn(Plain::new(Bad)).unwrap();
+    let [touched, closed, aborted] = [(); 3].map(|()| queue.clone());
+    Component {
+        touch: Box::new(move || {
+            drop(Sink::write(&touched, &7));
+            drop(touched.flush());
+            touched.stats();
+            assert!(format!("{touched:?}").contains("queue"));
+        }),
+        close: Box::new(move || drop(closed.close())),
+        abort: Box::new(move || aborted.abort()),
+        act: Box::new(move || {
+            for event in 0..EVENTS / 20 {
+                drop(Sink::write(&queue, &event));
+            }
+            let _what_is_left = queue.flush().wait();
+            let _in_time_or_not = queue.close_within(Duration::from_millis(1)).wait();
+            queue.abort();
+            let stats = queue.stats();
+            let settled = stats.delivered + stats.failed + stats.dropped.total();
+            assert_eq!(stats.accepted, settled + stats.pending, "{stats:?}");
+            assert!(dir.path().exists());
+        }),
+    }
+}
+
+#[test]
+fn a_durable_queue() {
+    check(|| durable(|path| DurableQueue::builder(path).durability(Durability::Normal).no_retry()));
+    check(|| {
+        durable(|path| {
+            let soon = Schedule::delays([Duration::from_millis(1)]);
+            DurableQueue::builder(path)
+                .durability(Durability::Normal)
+                .concurrency(3)
+                .redeliver(soon)
+        })
+    });
+}
+
+#[test]
+fn a_durable_queue_that_drops() {
+    fn full(
+        path: &Path,
+        overflow: Overflow,
+    ) -> events_durable::Builder<u64, events_durable::Single> {
+        let builder = DurableQueue::builder(path).durability(Durability::Normal);
+        builder.capacity(3).overflow(overflow).no_retry()
+    }
+    check(|| durable(|path| full(path, Overflow::DropOldest)));
+    check(|| durable(|path| full(path, Overflow::DropNewest)));
+    check(|| durable(|path| full(path, Overflow::Block)));
 }
 
 fn broadcaster(all: Broadcaster<u64>) -> Component {

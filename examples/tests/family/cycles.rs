@@ -16,8 +16,10 @@ use events_core::{
     AsyncSink, Breaker, Close, Closing, ErrorKind, MaxAttempts, Sink, SinkError,
     engine::park::block_on,
 };
+use events_durable::{Durability, DurableQueue, Plain};
 use events_queue::Queue;
 use events_retry::Retry;
+use tempfile::TempDir;
 
 /// Long enough for any machine; what takes longer hangs.
 const HANG: Duration = Duration::from_secs(30);
@@ -224,4 +226,65 @@ fn two_queues_that_flush_each_other() {
             "one waits, in vain no more"
         );
     }
+}
+
+fn full_on_disk(sink: Arc<Back>, dir: &TempDir, name: &str) -> DurableQueue<u64> {
+    let queue = DurableQueue::builder(dir.path().join(name)).durability(Durability::Normal);
+    queue.capacity(1).spawn(Plain::new(sink)).unwrap()
+}
+
+#[test]
+fn two_full_queues_on_the_disk_that_write_to_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let sinks = [Arc::new(Back::default()), Arc::new(Back::default())];
+    let one = full_on_disk(Arc::clone(&sinks[0]), &dir, "one");
+    let two = full_on_disk(Arc::clone(&sinks[1]), &dir, "two");
+    let (to_one, to_two) = (one.clone(), two.clone());
+    sinks[0].does(move || Sink::write(&to_two, &0));
+    sinks[1].does(move || Sink::write(&to_one, &0));
+    let writers = [one.clone(), two.clone()];
+    in_time(move || {
+        let writers = writers.map(|queue| {
+            thread::spawn(move || (0..20).for_each(|event| drop(Sink::write(&queue, &event))))
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+    });
+    one.abort();
+    two.abort();
+    in_time(move || {
+        for queue in [one, two] {
+            let _kept_or_not = queue.close().wait();
+        }
+    });
+    assert!(sinks.iter().any(|sink| sink.refused() > 0), "they would have waited");
+}
+
+#[test]
+fn two_queues_on_the_disk_that_flush_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let sinks = [Arc::new(Back::default()), Arc::new(Back::default())];
+    let one = full_on_disk(Arc::clone(&sinks[0]), &dir, "one");
+    let two = full_on_disk(Arc::clone(&sinks[1]), &dir, "two");
+    let (of_one, of_two) = (one.clone(), two.clone());
+    let meet = Arc::new(std::sync::Barrier::new(2));
+    let also = Arc::clone(&meet);
+    sinks[0].does(move || {
+        meet.wait();
+        of_two.flush().wait()
+    });
+    sinks[1].does(move || {
+        also.wait();
+        of_one.flush().wait()
+    });
+    Sink::write(&one, &0).unwrap();
+    Sink::write(&two, &0).unwrap();
+    in_time(move || {
+        for queue in [one, two] {
+            queue.close().wait().unwrap();
+        }
+    });
+    let refused: u64 = sinks.iter().map(|sink| sink.refused()).sum();
+    assert_eq!(refused, 1, "one waits, in vain no more");
 }
