@@ -43,7 +43,7 @@ async fn a_thousand_parked_events_of_a_hundred_thousand_weigh_what_a_thousand_do
         queue.write(&[event; 8]).await.unwrap();
     }
     let parked = EVENTS / PARKED;
-    while queue.stats().parked < parked || queue.stats().in_flight > 0 {
+    while queue.stats().pending > parked || queue.stats().in_flight > 0 {
         tokio::task::yield_now().await;
     }
     let stats = queue.stats();
