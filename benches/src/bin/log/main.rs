@@ -9,11 +9,12 @@
 mod nats;
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     io::Write as _,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -34,7 +35,13 @@ struct Options {
     /// Only what has this in its name: memory, batches, consumers, history, latency, backlog.
     #[arg(long, default_value = "")]
     only: String,
+    /// Writes `benches/durable-log.md`.
+    #[arg(long)]
+    write: bool,
 }
+
+/// What was measured so far, a row of the table each.
+static ROWS: Mutex<String> = Mutex::new(String::new());
 
 type Event = Arc<str>;
 
@@ -44,7 +51,7 @@ fn event() -> Event {
 }
 
 fn main() {
-    let Options { share, only } = Options::parse();
+    let Options { share, only, write } = Options::parse();
     let share = share.max(1);
     let runtime = runtime();
     // First, while nothing has been allocated that could be used again.
@@ -59,10 +66,35 @@ fn main() {
     for (_, figure) in figures.iter().filter(|(name, _)| name.contains(&only)) {
         figure();
     }
+    if write {
+        let page = page(&ROWS.lock().expect("no panic"));
+        fs::write("benches/durable-log.md", page).expect("the project's root");
+    }
+}
+
+fn page(rows: &str) -> String {
+    format!(
+        "\
+# The durable log in figures
+
+Written by `cargo run --release -p benches --bin log -- --write`; not by hand.
+
+Events are of 256 bytes, and `Ok` once they are on the disk. Each figure stands beside what bounds it,
+measured in the same run on the same disk, which is shared: ratios say more than the figures. 64 writers
+and a hundred consumers share two cores, so there each consumer's time is the writers' too; one writer
+alone waits for the disk, and does not feel them.
+
+| | figure | | beside |
+|---|---:|---|---|
+{rows}"
+    )
 }
 
 fn show(what: &str, figure: f64, unit: &str, beside: &str) {
     println!("{what:<46} {figure:>10.2} {unit:<10} {beside}");
+    let mut rows = ROWS.lock().expect("no panic");
+    writeln!(rows, "| {what} | {figure:.2} | {unit} | {beside} |")
+        .expect("a string takes everything");
 }
 
 fn open(dir: &Path) -> DurableLog<Event> {

@@ -85,6 +85,8 @@ What one event costs for each of the subscribers, and what it costs the writer.
   all, and all wait for it. `drain` has a backlog delivered to a sink that takes everything, beside
   what it cost 64 tasks to write it; SQLite and `queue-file` take one event at a time.
 
+[The durable log](benches/durable-log.md) has figures of its own.
+
 ## To repeat it
 
     cargo run --release -p benches --bin versus             # a table

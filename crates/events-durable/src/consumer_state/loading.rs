@@ -152,7 +152,9 @@ impl Locked {
 
     /// Until when nothing new is due, from `now` on.
     pub(crate) fn alarm(&self, now: u64) -> Option<Instant> {
-        let due = self.next_due.filter(|_| self.set_aside > 0 && !self.stopped)?;
+        // Where there is no room, it is looked for again once there is some.
+        let may_load = self.set_aside > 0 && !self.stopped && self.window.room().0 > 0;
+        let due = self.next_due.filter(|_| may_load)?;
         Instant::now().checked_add(Duration::from_millis(due.saturating_sub(now)))
     }
 }
