@@ -170,8 +170,7 @@ impl<E: Event> Committer<E> {
                     if let Some(result) = snapshot.ended {
                         // What the disk does not know is delivered again by the next run.
                         self.detach(&consumer, result);
-                    } else {
-                        consumer.lock().not_saved();
+                    } else if consumer.lock().not_saved() {
                         changed.push(consumer);
                     }
                 }

@@ -59,13 +59,12 @@ impl Locked {
         self.aftermath(!had_rows)
     }
 
-    pub(crate) fn not_saved(&mut self) -> Aftermath {
-        // It stands in the list again, with what has come meanwhile.
-        self.is_queued = true;
+    /// It was not. Whether it is to be saved again, unless something new has had it queued already.
+    pub(crate) fn not_saved(&mut self) -> bool {
         if let Some(unsaved) = self.saving.take() {
             self.changes.restore(Arc::unwrap_or_clone(unsaved));
         }
-        self.aftermath(true)
+        self.queue()
     }
 
     /// So many dead letters, or events of the past, have rows again that are not settled.

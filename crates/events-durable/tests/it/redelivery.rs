@@ -68,6 +68,7 @@ fn the_others_go_on_and_what_is_parked_survives_with_its_attempts() {
     let dead: Vec<_> = hooks.dead_letters().unwrap().map(Result::unwrap).collect();
     assert_eq!(dead.len(), 500);
     assert!(dead.iter().all(|dead| dead.attempts() == 2 && dead.consumer() == "hooks"));
+    assert!(dead.iter().all(|dead| dead.first_failed() < dead.last_failed()));
     let history = again.history(dead[0].id()).unwrap().unwrap();
     let standing = &history.consumers[0];
     assert_eq!((&*standing.consumer, standing.state), ("hooks", State::Dead));
