@@ -2,11 +2,15 @@
 //! from the disk for all others.
 
 use std::{
+    panic::catch_unwind,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use events_core::{ErrorKind, Event, SinkError, engine::tell};
+use events_core::{
+    ErrorKind, Event, SinkError,
+    engine::{dispose, tell},
+};
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
@@ -178,7 +182,7 @@ impl<E: Event + DeserializeOwned> Loader<E> {
         next_of: Option<u64>,
     ) {
         let RawEvent { seq, written, attempts, key, text } = raw;
-        let event = decode::<E>(&text);
+        let event = decoded::<E>(&text);
         let mut locked = consumer.lock();
         if !locked.may_load_row(seq, saves) {
             return;
@@ -195,7 +199,7 @@ impl<E: Event + DeserializeOwned> Loader<E> {
                 let stored = Stored::new(seq, id, written, Arc::new(event)).with_attempts(attempts);
                 feed(consumer, [stored]);
             }
-            Err(error) => self.bury(consumer, seq, attempts, key, &error),
+            Err(error) => self.bury(consumer, seq, attempts, key, error),
         }
     }
 
@@ -227,7 +231,7 @@ impl<E: Event + DeserializeOwned> Loader<E> {
             return Ok(Progress::More);
         }
         for RawEvent { seq, written, text, .. } in rows {
-            let event = decode::<E>(&text);
+            let event = decoded::<E>(&text);
             if !consumer.lock().load_in_order(seq, text.len() as u32, written) {
                 continue;
             }
@@ -236,7 +240,7 @@ impl<E: Event + DeserializeOwned> Loader<E> {
                     let id = self.log.openings.id(seq);
                     feed(consumer, [Stored::new(seq, id, written, Arc::new(event))]);
                 }
-                Err(error) => self.bury(consumer, seq, 0, None, &error),
+                Err(error) => self.bury(consumer, seq, 0, None, error),
             }
         }
         Ok(Progress::More)
@@ -249,9 +253,8 @@ impl<E: Event + DeserializeOwned> Loader<E> {
         seq: u64,
         attempts: u32,
         key: Option<u64>,
-        error: &serde_json::Error,
+        error: String,
     ) {
-        let error = describe_decoding(error);
         let name = &*consumer.name;
         self.log.undecoded.tell(1, |count| {
             let what = "events became dead letters that do not decode";
@@ -260,6 +263,25 @@ impl<E: Event + DeserializeOwned> Loader<E> {
         let noted = consumer.note(|locked| locked.bury_unread(seq, attempts, key, error));
         if let Some(aftermath) = noted {
             self.log.follow_up(consumer, aftermath);
+        }
+    }
+}
+
+/// The event in a text, or why it is none: without a word of its content. How it is decoded is the
+/// event's own matter, and may panic.
+fn decoded<E: DeserializeOwned>(text: &[u8]) -> Result<E, String> {
+    let decoded = catch_unwind(|| decode::<E>(text).map_err(|error| describe_decoding(&error)));
+    decoded.unwrap_or_else(|panic| {
+        dispose(panic);
+        Err("the event does not decode: its decoding panicked".to_owned())
+    })
+}
+
+impl<E> Drop for Loader<E> {
+    fn drop(&mut self) {
+        // In whatever way the thread ends, nobody waits for it any more.
+        if std::thread::panicking() {
+            self.log.give_up(SinkError::new(ErrorKind::Closed, "the loader has died"));
         }
     }
 }

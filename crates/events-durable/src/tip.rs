@@ -1,5 +1,6 @@
 use std::{collections::VecDeque, sync::Arc};
 
+use events_core::engine::dispose_each;
 use parking_lot::Mutex;
 
 /// How many events lie here at most, and bytes of them.
@@ -55,7 +56,7 @@ impl<E> Tip<E> {
         }
         drop(ring);
         // Events may do as they like when they are dropped.
-        drop(gone);
+        dispose_each(gone);
     }
 
     /// The events from `from` on, up to so many and about so many bytes of them, if they are here.
@@ -77,7 +78,7 @@ impl<E> Tip<E> {
         let count = seq.saturating_sub(ring.first).min(ring.events.len() as u64);
         let gone = ring.take(count as usize);
         drop(ring);
-        drop(gone);
+        dispose_each(gone);
     }
 }
 

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use events_core::{ErrorKind, Event, SinkError, engine::tell};
+use events_core::{
+    ErrorKind, Event, SinkError,
+    engine::{dispose, tell},
+};
 use limits::count;
 use rusqlite::{ErrorCode, TransactionBehavior};
 
@@ -175,6 +178,7 @@ impl<E: Event> Committer<E> {
                     }
                 }
                 self.log.commits.not_committed(&writes, changed, &error);
+                writes.into_iter().flat_map(|write| write.events).for_each(dispose);
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use events_core::{Close, ErrorKind, Sink};
-use events_durable::{DurableQueue, OpenErrorKind, Spool};
+use events_durable::{DurableLog, DurableQueue, OpenErrorKind, Spool};
 use parking_lot::Mutex;
 
 use crate::support::{Kept, Place, held, place, queue};
@@ -243,4 +243,47 @@ fn a_full_disk_fails_writes_and_loses_nothing_that_was_accepted() {
     assert_eq!(told.try_iter().collect::<Vec<_>>(), [9_999]);
     // What could not be taken from the disk at first was not forgotten.
     assert_eq!(Spool::open(&path).unwrap().stats().unwrap().pending, 0);
+}
+
+/// An event whose decoding panics, where it is told to, and whose drop always does.
+#[derive(serde::Serialize)]
+struct Mean(u64);
+
+impl<'de> serde::Deserialize<'de> for Mean {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(from)?;
+        // In the thread that loads alone: the writer's is the test's own.
+        let is_loading = std::thread::current().name().is_some_and(|name| name.ends_with("-load"));
+        assert!(!(is_loading && number == 2), "it does not like to be decoded");
+        Ok(Self(number))
+    }
+}
+
+impl Drop for Mean {
+    fn drop(&mut self) {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        assert!(!name.starts_with("durable-") || std::thread::panicking(), "nor to be dropped");
+    }
+}
+
+#[test]
+fn an_event_that_panics_when_it_is_decoded_or_dropped_harms_nobody() {
+    let place = place();
+    let log = DurableLog::<Mean>::open(&place.path).unwrap();
+    for number in 0..4 {
+        log.write(&Mean(number)).unwrap();
+    }
+    // It comes late, and so from the disk.
+    let numbers = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&numbers);
+    let sink = events_core::sink_fn(move |event: &events_durable::Stored<Mean>| {
+        seen.lock().push(event.0);
+        Ok(())
+    });
+    let consumer = log.consumer("late").spawn(sink).unwrap();
+    consumer.flush().wait().unwrap();
+    log.write(&Mean(4)).unwrap();
+    log.close().wait().unwrap();
+    assert_eq!(*numbers.lock(), [0, 1, 3, 4]);
+    assert_eq!((consumer.stats().delivered, consumer.stats().failed), (4, 1));
 }
