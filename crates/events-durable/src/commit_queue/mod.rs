@@ -7,7 +7,7 @@ use std::{cell::Cell, fmt, future::poll_fn, sync::Arc, task::Poll, time::Instant
 use events_core::{Overflow, SinkError, engine::WakeList};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-pub(crate) use state::{State, Work, Write};
+pub(crate) use state::{State, Work, Write, count};
 
 use crate::{
     completion::Promise,

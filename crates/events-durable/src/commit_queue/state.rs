@@ -86,6 +86,11 @@ impl<E> Write<E> {
     }
 }
 
+/// How many events these are.
+pub(crate) fn count<E>(writes: &[Write<E>]) -> u64 {
+    writes.iter().map(Write::count).sum()
+}
+
 /// What the committer is to do next.
 #[derive(Debug)]
 pub(crate) struct Work<E> {

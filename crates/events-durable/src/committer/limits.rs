@@ -11,7 +11,7 @@ use rusqlite::Transaction;
 
 use super::Committer;
 use crate::{
-    commit_queue::Write,
+    commit_queue::{Write, count},
     consumer_rows,
     consumer_state::ConsumerState,
     store::{self, Store},
@@ -148,9 +148,4 @@ fn drop_oldest_of<E>(store: &Store, consumer: &ConsumerState<E>, over: u64) -> u
     // So that no later run finds what was dropped behind what the sink has.
     locked.give_rows();
     dropped
-}
-
-/// How many events these are.
-pub(super) fn count<E>(writes: &[Write<E>]) -> u64 {
-    writes.iter().map(Write::count).sum()
 }

@@ -12,11 +12,10 @@ use events_core::{
     ErrorKind, Event, SinkError,
     engine::{dispose, tell},
 };
-use limits::count;
 use rusqlite::{ErrorCode, TransactionBehavior};
 
 use crate::{
-    commit_queue::{Work, Write, become_disk_thread},
+    commit_queue::{Work, Write, become_disk_thread, count},
     consumer_rows,
     consumer_state::{ConsumerState, Snapshot},
     log_state::LogState,
