@@ -80,9 +80,9 @@ fn page(rows: &str) -> String {
 Written by `cargo run --release -p benches --bin log -- --write`; not by hand.
 
 Events are of 256 bytes, and `Ok` once they are on the disk. Each figure stands beside what bounds it,
-measured in the same run on the same disk, which is shared: ratios say more than the figures. 64 writers
-and a hundred consumers share two cores, so there each consumer's time is the writers' too; one writer
-alone waits for the disk, and does not feel them.
+measured in the same run on the same disk, which is shared: ratios say more than the figures. A hundred
+consumers share two cores with the writers, so that each one's time is the writers' too: beside 64 writers
+they take events in long runs, beside a single one each event wakes a hundred tasks.
 
 | | figure | | beside |
 |---|---:|---|---|
@@ -170,7 +170,7 @@ async fn writers_and_consumers(writers: usize, events: usize) {
         let each = start.elapsed().as_nanos() as f64 / (events * count) as f64;
         alone = if count == 1 { written } else { alone };
         let beside = format!("{:.2} of one consumer's", written / alone);
-        show(&format!("{writers} writers, {count} consumers"), written, "events/s", &beside);
+        show(&format!("writers: {writers}, consumers: {count}"), written, "events/s", &beside);
         if count > 1 {
             show("each consumer, all told", each, "ns/event", "");
         }
